@@ -1,0 +1,50 @@
+/*
+ * How a chunk's content becomes its stored bytes and back. The codec is chosen for each chunk: one
+ * that does not shrink is stored raw.
+ */
+#ifndef DLFUSE_FORMAT_CODEC_H
+#define DLFUSE_FORMAT_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/err.h"
+
+/* The values are those of the record's codec byte (docs/FORMAT.md). */
+enum dlf_codec {
+    DLF_CODEC_RAW = 0,
+    DLF_CODEC_LZ4 = 1, /* one LZ4 block, no frame */
+};
+
+/* LZ4 levels as the lz4 program counts them: 1 is LZ4 fast, 3 to 12 are LZ4HC. */
+#define DLF_LEVEL_MIN 1
+#define DLF_LEVEL_MAX 12
+
+/* "raw", "lz4"; for a number that this build does not have, "zstd" or "unknown". Never NULL. */
+const char *dlf_codec_name(uint8_t codec);
+
+/* The codec's number, or -1 for a name that this build does not have. */
+int dlf_codec_by_name(const char *name);
+
+/* An encoder's working memory, for one thread. NULL when out of memory. */
+struct dlf_encoder;
+struct dlf_encoder *dlf_encoder_new(enum dlf_codec codec, int level);
+void dlf_encoder_free(struct dlf_encoder *enc);
+
+/*
+ * Stores size bytes of content (1 to DLF_CHUNK_MAX) into out, which has room for size bytes: never
+ * more are needed, because what does not shrink is copied raw. Sets *codec and returns the stored
+ * length. The same content, codec and level give the same bytes.
+ */
+uint32_t dlf_encode(struct dlf_encoder *enc, const uint8_t *content, uint32_t size, uint8_t *out,
+                    uint8_t *codec);
+
+/*
+ * Turns stored bytes, already checked against their digest, into exactly size bytes at out.
+ * 0, -ENOTSUP for a codec that this build does not have (named in err), -EBADMSG for bytes that do
+ * not give that size. Never writes past out + size.
+ */
+int dlf_decode(uint8_t codec, const uint8_t *stored, uint32_t stored_size, uint8_t *out,
+               uint32_t size, struct dlf_err *err);
+
+#endif

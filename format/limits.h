@@ -1,0 +1,30 @@
+/*
+ * Limits of the format, version 1. Each is checked before anything is allocated or fetched.
+ * docs/FORMAT.md says the same to people; change both together.
+ */
+#ifndef DLFUSE_FORMAT_LIMITS_H
+#define DLFUSE_FORMAT_LIMITS_H
+
+#include <stdint.h>
+
+/* Bytes. A manifest has a dozen lines and some signatures; 64 KiB is generous. */
+#define DLF_MANIFEST_MAX ((size_t)64 << 10)
+
+/* Bytes of image. 8 TiB of 64 KiB chunks is about the most that DLF_INDEX_HEAD_MAX can table. */
+#define DLF_IMAGE_MAX ((uint64_t)8 << 40)
+
+/* Bytes of one chunk's content; also the most that its stored form can take. */
+#define DLF_CHUNK_MAX ((uint32_t)1 << 20)
+
+/* Bytes. A pack is closed when it reaches the target; proxies that fetch whole objects stay usable.
+ */
+#define DLF_PACK_TARGET ((uint32_t)8 << 20)
+#define DLF_PACK_MAX ((uint32_t)16 << 20)
+
+/* Bytes of an index head: page and pack tables are held in memory by every node. */
+#define DLF_INDEX_HEAD_MAX ((uint32_t)16 << 20)
+
+/* Characters in an image's name: [A-Za-z0-9._-], not beginning with '.' or '-'. */
+#define DLF_NAME_MAX 128
+
+#endif

@@ -1,0 +1,250 @@
+/* Reads and writes the manifest text. Owns nothing; pure, any thread. */
+#include "format/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "format/index.h"
+
+/* The longest line of version 1 is "index-head", a digest and a size. */
+#define LINE_MAX_BYTES 256
+
+/* 9999-12-31T23:59:59Z, the last second that the text form can say. */
+#define CREATED_MAX INT64_C(253402300799)
+
+struct reader {
+    const char *text;
+    size_t left;
+    unsigned line;
+    struct dlf_err *err;
+};
+
+bool dlf_name_valid(const char *name)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789._-";
+    size_t length = strnlen(name, DLF_NAME_MAX + 1);
+    return length >= 1 && length <= DLF_NAME_MAX && name[0] != '.' && name[0] != '-' &&
+           strspn(name, allowed) == length;
+}
+
+/* What the first line of something that is not a manifest looks like: printable, short. */
+static int not_a_manifest(struct reader *in, const char *text, size_t size)
+{
+    char seen[33];
+    size_t n = 0;
+    while (n < sizeof(seen) - 1 && n < size && text[n] != '\n') {
+        seen[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+        n++;
+    }
+    seen[n] = 0;
+    return dlf_fail(in->err, EBADMSG, "not a dlfuse manifest: it begins with \"%s\"", seen);
+}
+
+/* The value of the next line, which must be "KEY VALUE\n". line has LINE_MAX_BYTES of room. */
+static int next_value(struct reader *in, const char *key, char *line, const char **value)
+{
+    const char *end = memchr(in->text, '\n', in->left);
+    size_t length = end ? (size_t)(end - in->text) : in->left;
+    size_t key_length = strlen(key);
+
+    in->line++;
+    if (!end)
+        return dlf_fail(in->err, EBADMSG, "line %u: the manifest ends before \"%s\" is complete",
+                        in->line, key);
+    if (length >= LINE_MAX_BYTES || memchr(in->text, 0, length))
+        return dlf_fail(in->err, EBADMSG, "line %u: \"%s\" expected, found something else",
+                        in->line, key);
+    memcpy(line, in->text, length);
+    line[length] = 0;
+    if (length <= key_length || strncmp(line, key, key_length) != 0 || line[key_length] != ' ')
+        return dlf_fail(in->err, EBADMSG, "line %u: \"%s\" expected, found something else",
+                        in->line, key);
+    *value = line + key_length + 1;
+    in->text = end + 1;
+    in->left -= length + 1;
+    return 0;
+}
+
+/* Decimal digits only, no sign, no leading zero; at most max. Stops at *end. */
+static bool read_number(const char *text, uint64_t max, uint64_t *number, const char **end)
+{
+    uint64_t n = 0;
+    const char *p = text;
+    if (*p < '0' || *p > '9' || (*p == '0' && p[1] >= '0' && p[1] <= '9'))
+        return false;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (n > (max - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    *number = n;
+    *end = p;
+    return true;
+}
+
+static int next_number(struct reader *in, const char *key, uint64_t max, uint64_t *number)
+{
+    char line[LINE_MAX_BYTES];
+    const char *value;
+    const char *end;
+    int rc = next_value(in, key, line, &value);
+    if (rc < 0)
+        return rc;
+    if (!read_number(value, UINT64_MAX, number, &end) || *end)
+        return dlf_fail(in->err, EBADMSG, "line %u: %s is not a number", in->line, key);
+    if (*number > max)
+        return dlf_fail(in->err, EFBIG, "line %u: %s %" PRIu64 " is over the limit of %" PRIu64,
+                        in->line, key, *number, max);
+    return 0;
+}
+
+/* "SHA256 SIZE" */
+static int next_object(struct reader *in, const char *key, uint64_t max, struct dlf_sha256 *digest,
+                       uint64_t *size)
+{
+    char line[LINE_MAX_BYTES];
+    const char *value;
+    const char *end;
+    int rc = next_value(in, key, line, &value);
+    if (rc < 0)
+        return rc;
+    char *space = strchr(value, ' ');
+    if (space)
+        *space = 0;
+    if (!space || !dlf_sha256_parse(digest, value))
+        return dlf_fail(in->err, EBADMSG, "line %u: %s is not a SHA-256 and a size", in->line, key);
+    if (!read_number(space + 1, UINT64_MAX, size, &end) || *end)
+        return dlf_fail(in->err, EBADMSG, "line %u: the size of %s is not a number", in->line, key);
+    if (*size > max)
+        return dlf_fail(in->err, EFBIG, "line %u: %s has %" PRIu64 " bytes, the limit is %" PRIu64,
+                        in->line, key, *size, max);
+    return 0;
+}
+
+/* "2026-01-31T23:59:59Z" and nothing else: printed again it must give the same text. */
+static bool read_time(const char *text, uint64_t *seconds)
+{
+    struct tm tm = {0};
+    struct tm again;
+    char printed[32];
+    if (!strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        return false;
+    time_t t = timegm(&tm);
+    if (t < 0 || !gmtime_r(&t, &again) ||
+        strftime(printed, sizeof(printed), "%Y-%m-%dT%H:%M:%SZ", &again) == 0 ||
+        strcmp(printed, text) != 0)
+        return false;
+    *seconds = (uint64_t)t;
+    return true;
+}
+
+static int read_first_line(struct reader *in, const char *text, size_t size)
+{
+    char line[LINE_MAX_BYTES];
+    const char *value;
+    static const char magic[] = "dlfuse-manifest ";
+    if (size < sizeof(magic) - 1 || memcmp(text, magic, sizeof(magic) - 1) != 0)
+        return not_a_manifest(in, text, size);
+    int rc = next_value(in, "dlfuse-manifest", line, &value);
+    if (rc < 0)
+        return rc;
+    if (strcmp(value, "1") != 0)
+        return dlf_fail(in->err, ENOTSUP,
+                        "manifest version \"%.16s\" is not known to this build, which reads 1",
+                        value);
+    return 0;
+}
+
+static int read_name_and_time(struct reader *in, struct dlf_manifest *m)
+{
+    char line[LINE_MAX_BYTES];
+    const char *value;
+    int rc = next_value(in, "name", line, &value);
+    if (rc < 0)
+        return rc;
+    if (!dlf_name_valid(value))
+        return dlf_fail(in->err, EBADMSG, "line %u: invalid name", in->line);
+    memcpy(m->name, value, strlen(value) + 1);
+    rc = next_number(in, "serial", UINT64_MAX, &m->serial);
+    if (rc < 0)
+        return rc;
+    rc = next_value(in, "created", line, &value);
+    if (rc < 0)
+        return rc;
+    if (!read_time(value, &m->created))
+        return dlf_fail(in->err, EBADMSG, "line %u: created is not a UTC time", in->line);
+    return 0;
+}
+
+int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
+                       struct dlf_err *err)
+{
+    struct dlf_manifest m = {0};
+    struct reader in = {.text = text, .left = size, .err = err};
+    uint64_t head_size = 0;
+    int rc;
+
+    if (size > DLF_MANIFEST_MAX)
+        return dlf_fail(err, EFBIG, "a manifest has at most %zu bytes, this has more",
+                        DLF_MANIFEST_MAX);
+    rc = read_first_line(&in, text, size);
+    if (rc == 0)
+        rc = read_name_and_time(&in, &m);
+    if (rc == 0)
+        rc = next_number(&in, "image-size", DLF_IMAGE_MAX, &m.image_size);
+    if (rc == 0)
+        rc = next_object(&in, "index", DLF_INDEX_MAX, &m.index, &m.index_size);
+    if (rc == 0)
+        rc = next_object(&in, "index-head", DLF_INDEX_HEAD_MAX, &m.index_head, &head_size);
+    if (rc < 0)
+        return rc;
+    if (in.left)
+        return dlf_fail(err, EBADMSG, "line %u: unknown line after \"index-head\"", in.line + 1);
+    if (head_size < DLF_INDEX_FIXED_SIZE || head_size > m.index_size)
+        return dlf_fail(err, EBADMSG, "line %u: an index head of %" PRIu64 " bytes cannot be",
+                        in.line, head_size);
+    if (m.serial == 0)
+        return dlf_fail(err, EBADMSG, "serial 0: serials begin at 1");
+    m.index_head_size = (uint32_t)head_size;
+    *manifest = m;
+    return 0;
+}
+
+int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
+{
+    char index[DLF_SHA256_HEX + 1];
+    char head[DLF_SHA256_HEX + 1];
+    char created[32];
+    struct tm tm;
+    time_t t = (time_t)m->created;
+
+    if (m->created > CREATED_MAX || !gmtime_r(&t, &tm) ||
+        strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        return -EINVAL;
+    dlf_sha256_hex(&m->index, index);
+    dlf_sha256_hex(&m->index_head, head);
+    int n = snprintf(out, room,
+                     "dlfuse-manifest %d\n"
+                     "name %s\n"
+                     "serial %" PRIu64 "\n"
+                     "created %s\n"
+                     "image-size %" PRIu64 "\n"
+                     "index %s %" PRIu64 "\n"
+                     "index-head %s %" PRIu32 "\n",
+                     DLF_MANIFEST_VERSION, m->name, m->serial, created, m->image_size, index,
+                     m->index_size, head, m->index_head_size);
+    return n < 0 || (size_t)n >= room ? -EINVAL : n;
+}
+
+void dlf_object_path(char out[DLF_OBJECT_PATH_MAX], const char *kind,
+                     const struct dlf_sha256 *digest)
+{
+    char hex[DLF_SHA256_HEX + 1];
+    dlf_sha256_hex(digest, hex);
+    snprintf(out, DLF_OBJECT_PATH_MAX, "%s/%s", kind, hex);
+}

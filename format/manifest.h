@@ -1,0 +1,52 @@
+/*
+ * The manifest, NAME.dlfuse: a small text that names one version of an image and its index.
+ * docs/FORMAT.md has the grammar.
+ */
+#ifndef DLFUSE_FORMAT_MANIFEST_H
+#define DLFUSE_FORMAT_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/digest.h"
+#include "format/err.h"
+#include "format/limits.h"
+
+#define DLF_MANIFEST_VERSION 1
+#define DLF_MANIFEST_SUFFIX ".dlfuse"
+
+/* "index/" or "pack/" or "manifest/", then 64 hexadecimal digits, then NUL. */
+#define DLF_OBJECT_PATH_MAX 80
+
+struct dlf_manifest {
+    char name[DLF_NAME_MAX + 1];
+    uint64_t serial;     /* 1 for the first version of a name, then one more each time */
+    uint64_t created;    /* seconds since 1970-01-01 UTC */
+    uint64_t image_size; /* bytes, 0 to DLF_IMAGE_MAX */
+    struct dlf_sha256 index;
+    uint64_t index_size; /* bytes of the index object, head included */
+    struct dlf_sha256 index_head;
+    uint32_t index_head_size; /* bytes, at most DLF_INDEX_HEAD_MAX */
+};
+
+/* True for [A-Za-z0-9._-]{1,128} that does not begin with '.' or '-'. */
+bool dlf_name_valid(const char *name);
+
+/*
+ * Reads size bytes of text, which need not end in NUL. Every field is checked against its range
+ * before it is stored; *manifest is untouched on failure. -EBADMSG with the line number in err,
+ * -ENOTSUP for another format version, -EFBIG for a text or a size over its limit.
+ */
+int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
+                       struct dlf_err *err);
+
+/* Writes the text, NUL-terminated, into out. Returns its length, or -EINVAL when it has no room. */
+int dlf_manifest_format(const struct dlf_manifest *manifest, char *out, size_t room);
+
+/* The path of an immutable object below the store's base: KIND/HEX. kind: "index", "pack",
+ * "manifest". */
+void dlf_object_path(char out[DLF_OBJECT_PATH_MAX], const char *kind,
+                     const struct dlf_sha256 *digest);
+
+#endif
