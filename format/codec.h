@@ -42,7 +42,8 @@ uint32_t dlf_encode(struct dlf_encoder *enc, const uint8_t *content, uint32_t si
 /*
  * Turns stored bytes, already checked against their digest, into exactly size bytes at out.
  * 0, -ENOTSUP for a codec that this build does not have (named in err), -EBADMSG for bytes that do
- * not give that size. Never writes past out + size.
+ * not give that size, -EFBIG for sizes that liblz4 cannot take. Never writes past out + size; what
+ * it wrote before a failure is not content.
  */
 int dlf_decode(uint8_t codec, const uint8_t *stored, uint32_t stored_size, uint8_t *out,
                uint32_t size, struct dlf_err *err);

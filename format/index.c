@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format/bytes.h"
+#include "format/codec.h"
 
 static const uint8_t magic[8] = {'d', 'l', 'f', 'i', 'n', 'd', 'e', 'x'};
 
@@ -94,9 +95,19 @@ static int check_fixed(const struct dlf_index_head *head, size_t size, uint64_t 
                         head->image_size, image_size);
     if (head->data_size > head->image_size || head->stored_size > head->data_size)
         return dlf_fail(err, EBADMSG, "index head: more data than image");
-    if (head->max_length > DLF_CHUNK_MAX || (head->record_count && !head->max_length))
-        return dlf_fail(err, EBADMSG, "index head: longest chunk of %u bytes, the limit is %u",
-                        head->max_length, DLF_CHUNK_MAX);
+    if (head->max_length > DLF_CHUNK_MAX || !head->record_count != !head->max_length)
+        return dlf_fail(err, EBADMSG,
+                        "index head: longest chunk of %u bytes in %" PRIu64
+                        " records, the limit is %u",
+                        head->max_length, head->record_count, DLF_CHUNK_MAX);
+    /* No wrap: record_count is below 2^27, max_length at most 2^20. */
+    if (head->data_size < head->record_count ||
+        head->data_size > head->record_count * head->max_length ||
+        !head->stored_size != !head->record_count)
+        return dlf_fail(err, EBADMSG,
+                        "index head: %" PRIu64 " records cannot hold %" PRIu64
+                        " bytes, stored as %" PRIu64,
+                        head->record_count, head->data_size, head->stored_size);
     return 0;
 }
 
@@ -239,6 +250,8 @@ static const char *record_fault(const struct dlf_index_head *head, const struct 
         return "out of order, overlapping, or past the end";
     if (r->stored_length == 0 || r->stored_length > r->length)
         return "impossible stored length";
+    if (r->codec == DLF_CODEC_RAW && r->stored_length != r->length)
+        return "raw, but stored in another length";
     if (r->pack >= head->pack_count)
         return "no such pack";
     if (!dlf_range_within(r->pack_offset, r->stored_length, head->packs[r->pack].size))

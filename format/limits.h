@@ -10,7 +10,8 @@
 /* Bytes. A manifest has a dozen lines and some signatures; 64 KiB is generous. */
 #define DLF_MANIFEST_MAX ((size_t)64 << 10)
 
-/* Bytes of image. 8 TiB of 64 KiB chunks is about the most that DLF_INDEX_HEAD_MAX can table. */
+/* Bytes of image, holes included. Of data, DLF_INDEX_HEAD_MAX tables about 2 TiB in 64 KiB chunks.
+ */
 #define DLF_IMAGE_MAX ((uint64_t)8 << 40)
 
 /* Bytes of one chunk's content; also the most that its stored form can take. */

@@ -36,6 +36,8 @@ static int not_a_manifest(struct reader *in, const char *text, size_t size)
 {
     char seen[33];
     size_t n = 0;
+    if (size == 0)
+        return dlf_fail(in->err, EBADMSG, "not a dlfuse manifest: it is empty");
     while (n < sizeof(seen) - 1 && n < size && text[n] != '\n') {
         seen[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
         n++;
@@ -173,6 +175,8 @@ static int read_name_and_time(struct reader *in, struct dlf_manifest *m)
     rc = next_number(in, "serial", UINT64_MAX, &m->serial);
     if (rc < 0)
         return rc;
+    if (m->serial == 0)
+        return dlf_fail(in->err, EBADMSG, "line %u: serial 0, but serials begin at 1", in->line);
     rc = next_value(in, "created", line, &value);
     if (rc < 0)
         return rc;
@@ -208,8 +212,6 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
     if (head_size < DLF_INDEX_FIXED_SIZE || head_size > m.index_size)
         return dlf_fail(err, EBADMSG, "line %u: an index head of %" PRIu64 " bytes cannot be",
                         in.line, head_size);
-    if (m.serial == 0)
-        return dlf_fail(err, EBADMSG, "serial 0: serials begin at 1");
     m.index_head_size = (uint32_t)head_size;
     *manifest = m;
     return 0;
