@@ -46,29 +46,32 @@ static int not_a_manifest(struct reader *in, const char *text, size_t size)
     return dlf_fail(in->err, EBADMSG, "not a dlfuse manifest: it begins with \"%s\"", seen);
 }
 
-/* The value of the next line, which must be "KEY VALUE\n". line has LINE_MAX_BYTES of room. */
-static int next_value(struct reader *in, const char *key, char *line, const char **value)
+/*
+ * The value of the next line, which must be "KEY VALUE\n"; NULL, with the reason in err, when it is
+ * something else: -EBADMSG. line has LINE_MAX_BYTES of room and holds the value.
+ */
+static char *next_value(struct reader *in, const char *key, char *line)
 {
     const char *end = memchr(in->text, '\n', in->left);
     size_t length = end ? (size_t)(end - in->text) : in->left;
     size_t key_length = strlen(key);
 
     in->line++;
-    if (!end)
-        return dlf_fail(in->err, EBADMSG, "line %u: the manifest ends before \"%s\" is complete",
-                        in->line, key);
-    if (length >= LINE_MAX_BYTES || memchr(in->text, 0, length))
-        return dlf_fail(in->err, EBADMSG, "line %u: \"%s\" expected, found something else",
-                        in->line, key);
-    memcpy(line, in->text, length);
-    line[length] = 0;
-    if (length <= key_length || strncmp(line, key, key_length) != 0 || line[key_length] != ' ')
-        return dlf_fail(in->err, EBADMSG, "line %u: \"%s\" expected, found something else",
-                        in->line, key);
-    *value = line + key_length + 1;
-    in->text = end + 1;
-    in->left -= length + 1;
-    return 0;
+    if (!end) {
+        dlf_fail(in->err, EBADMSG, "line %u: the manifest ends before \"%s\" is complete", in->line,
+                 key);
+        return NULL;
+    }
+    if (length > key_length && length < LINE_MAX_BYTES && !memchr(in->text, 0, length) &&
+        memcmp(in->text, key, key_length) == 0 && in->text[key_length] == ' ') {
+        memcpy(line, in->text, length);
+        line[length] = 0;
+        in->text = end + 1;
+        in->left -= length + 1;
+        return line + key_length + 1;
+    }
+    dlf_fail(in->err, EBADMSG, "line %u: \"%s\" expected, found something else", in->line, key);
+    return NULL;
 }
 
 /* Decimal digits only, no sign, no leading zero; at most max. Stops at *end. */
@@ -92,11 +95,10 @@ static bool read_number(const char *text, uint64_t max, uint64_t *number, const 
 static int next_number(struct reader *in, const char *key, uint64_t max, uint64_t *number)
 {
     char line[LINE_MAX_BYTES];
-    const char *value;
     const char *end;
-    int rc = next_value(in, key, line, &value);
-    if (rc < 0)
-        return rc;
+    char *value = next_value(in, key, line);
+    if (!value)
+        return -EBADMSG;
     if (!read_number(value, UINT64_MAX, number, &end) || *end)
         return dlf_fail(in->err, EBADMSG, "line %u: %s is not a number", in->line, key);
     if (*number > max)
@@ -110,11 +112,10 @@ static int next_object(struct reader *in, const char *key, uint64_t max, struct 
                        uint64_t *size)
 {
     char line[LINE_MAX_BYTES];
-    const char *value;
     const char *end;
-    int rc = next_value(in, key, line, &value);
-    if (rc < 0)
-        return rc;
+    char *value = next_value(in, key, line);
+    if (!value)
+        return -EBADMSG;
     char *space = strchr(value, ' ');
     if (space)
         *space = 0;
@@ -148,13 +149,12 @@ static bool read_time(const char *text, uint64_t *seconds)
 static int read_first_line(struct reader *in, const char *text, size_t size)
 {
     char line[LINE_MAX_BYTES];
-    const char *value;
     static const char magic[] = "dlfuse-manifest ";
     if (size < sizeof(magic) - 1 || memcmp(text, magic, sizeof(magic) - 1) != 0)
         return not_a_manifest(in, text, size);
-    int rc = next_value(in, "dlfuse-manifest", line, &value);
-    if (rc < 0)
-        return rc;
+    const char *value = next_value(in, "dlfuse-manifest", line);
+    if (!value)
+        return -EBADMSG;
     if (strcmp(value, "1") != 0)
         return dlf_fail(in->err, ENOTSUP,
                         "manifest version \"%.16s\" is not known to this build, which reads 1",
@@ -165,21 +165,20 @@ static int read_first_line(struct reader *in, const char *text, size_t size)
 static int read_name_and_time(struct reader *in, struct dlf_manifest *m)
 {
     char line[LINE_MAX_BYTES];
-    const char *value;
-    int rc = next_value(in, "name", line, &value);
-    if (rc < 0)
-        return rc;
+    const char *value = next_value(in, "name", line);
+    if (!value)
+        return -EBADMSG;
     if (!dlf_name_valid(value))
         return dlf_fail(in->err, EBADMSG, "line %u: invalid name", in->line);
     memcpy(m->name, value, strlen(value) + 1);
-    rc = next_number(in, "serial", UINT64_MAX, &m->serial);
+    int rc = next_number(in, "serial", UINT64_MAX, &m->serial);
     if (rc < 0)
         return rc;
     if (m->serial == 0)
         return dlf_fail(in->err, EBADMSG, "line %u: serial 0, but serials begin at 1", in->line);
-    rc = next_value(in, "created", line, &value);
-    if (rc < 0)
-        return rc;
+    value = next_value(in, "created", line);
+    if (!value)
+        return -EBADMSG;
     if (!read_time(value, &m->created))
         return dlf_fail(in->err, EBADMSG, "line %u: created is not a UTC time", in->line);
     return 0;

@@ -143,7 +143,7 @@ static void ranges_do_not_wrap(void **state)
 }
 
 static const struct head_refusal {
-    size_t at;
+    unsigned at;
     unsigned width; /* bytes: 4 or 8 */
     uint64_t value;
     int code;
@@ -296,7 +296,7 @@ static void head_sizes_are_limited(void **state)
 
 static const struct page_refusal {
     unsigned record;
-    size_t at;
+    unsigned at;
     unsigned width; /* bytes: 1, 4 or 8 */
     uint64_t value;
     const char *says;
