@@ -65,7 +65,9 @@ static void round_trips(void **state)
     for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
         for (int kind = 0; kind < 3; kind++) {
             round_trip(DLF_CODEC_RAW, 1, sizes[s], kind);
-            for (size_t l = 0; l < sizeof(levels) / sizeof(*levels); l++)
+            /* The slowest level takes seconds for a chunk of the largest size. */
+            size_t count = sizeof(levels) / sizeof(*levels) - (sizes[s] == DLF_CHUNK_MAX ? 1 : 0);
+            for (size_t l = 0; l < count; l++)
                 round_trip(DLF_CODEC_LZ4, levels[l], sizes[s], kind);
         }
     }
