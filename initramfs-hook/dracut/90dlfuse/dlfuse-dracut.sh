@@ -1,0 +1,19 @@
+#!/bin/sh
+# dlfuse-dracut.sh: how the shared library gets at dracut's kernel arguments. Sourced by the hooks of this module.
+
+command -v getarg >/dev/null || . /lib/dracut-lib.sh
+. /usr/lib/dlfuse/dlfuse-lib.sh
+
+dlfuse_arg() { getarg "$1="; }
+dlfuse_args() { getargs "$1="; }
+
+# The URL of root=dlfuse:URL or netroot=dlfuse:URL; 1 when this boot is not ours.
+dlfuse_url() {
+    local value
+    for value in "$(getarg root=)" "$(getarg netroot=)"; do
+        case $value in
+            dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
+        esac
+    done
+    return 1
+}

@@ -1,0 +1,8 @@
+#!/bin/sh
+# dlfuse-finish.sh: the last thing before switch_root.
+
+. /usr/lib/dlfuse/dlfuse-dracut.sh
+
+if [ -e "$DLFUSE_ATTACHED" ]; then
+    dlfuse_finish "$NEWROOT"
+fi

@@ -1,0 +1,52 @@
+#!/bin/bash
+# dracut module dlfuse: root=dlfuse:URL, a root filesystem over HTTP that ends up in memory.
+
+# shellcheck disable=SC2154 # variables that dracut sets
+
+# called by dracut
+check() {
+    require_binaries dlfuse losetup mknod setsid || return 1
+    # Only when asked for: it brings the network with it.
+    return 255
+}
+
+# called by dracut
+depends() {
+    local handlers
+    # dracut 059 prefers systemd-networkd wherever that is installed, but has nothing that runs a network root
+    # handler after it. Its older module has, if the programs are there.
+    handlers=$(grep -ls netroot "$dracutbasedir"/modules.d/*systemd-networkd/* 2>/dev/null)
+    if [[ -z $handlers && -d $(echo "$dracutbasedir"/modules.d/*network-legacy) ]] &&
+        command -v dhclient arping pgrep >/dev/null; then
+        echo network-legacy
+    fi
+    echo network base
+}
+
+# called by dracut
+installkernel() {
+    # What the way to the root needs, and no more: the file systems of images are these.
+    hostonly='' instmods fuse loop overlay ext4 squashfs erofs
+}
+
+# called by dracut
+install() {
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep
+    inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
+    inst_multiple -H -o "/etc/dlfuse/keys/*.pem"
+    # The C library loads these by name; it has them built in since 2.34.
+    inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
+
+    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
+    inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
+    inst_hook cmdline 90 "$moddir/parse-dlfuse.sh"
+    inst_hook initqueue/settled 90 "$moddir/dlfuse-attach.sh"
+    inst_hook mount 90 "$moddir/dlfuse-mount.sh"
+    inst_hook pre-pivot 90 "$moddir/dlfuse-finish.sh"
+    inst_script "$moddir/dlfuseroot.sh" /sbin/dlfuseroot
+    if dracut_module_included systemd-initrd; then
+        inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-root.service" /usr/lib/dlfuse/dlfuse-root.service
+        inst_script "$moddir/dlfuse-generator.sh" "$systemdutildir/system-generators/dracut-dlfuse-generator"
+    fi
+    dracut_need_initqueue
+}

@@ -1,0 +1,241 @@
+#!/bin/sh
+# dlfuse-lib.sh: what the initramfs does to boot from dlfuse, whatever made the initramfs.
+#
+# Sourced by the dracut module (and by initramfs-tools later); POSIX sh, no state but files below /run, so each
+# step may be called again: by another network interface, by a retry, by a restarted job.
+#
+#   dlfuse_start URL      private root made, daemon started
+#   dlfuse_attach         image there? loop device and file system mounted, overlay prepared; 1: not yet
+#   dlfuse_mount_root DIR the root filesystem mounted at DIR
+#   dlfuse_finish DIR     hand-over armed, resolver passed on; the last thing before switch_root
+#
+# The front that sources this defines two functions:
+#   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
+#   dlfuse_args NAME      values of all of them, one a line
+
+# The daemon's root directory once the initramfs is gone: a file system of its own, because /run may be noexec
+# and nodev, and because nothing that the daemon opens may lie on the root that it serves.
+DLFUSE_ROOT=/run/dlfuse
+DLFUSE_MOUNT=$DLFUSE_ROOT/mnt
+DLFUSE_IMAGE=$DLFUSE_MOUNT/root.img
+DLFUSE_LOWER=/run/dlfuse-lower
+DLFUSE_OVERLAY=/run/dlfuse-overlay
+DLFUSE_UNIT=dlfuse-root.service
+# One line, the loop device; it exists as soon as the image is mounted at DLFUSE_LOWER.
+DLFUSE_ATTACHED=/run/dlfuse-attached
+# Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the
+# only read-ahead is the block device's. More than a few chunks fetches what a boot never reads.
+DLFUSE_READ_AHEAD_KB=256
+
+# Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
+# with nothing to boot from has no better place to say why.
+dlfuse_log() {
+    echo "<$1>dlfuse: $2" >/dev/kmsg
+}
+
+dlfuse_load_modules() {
+    local module
+    for module in "$@"; do
+        modprobe -q "$module" 2>/dev/null || :
+    done
+}
+
+# 0 if the file system type is known to the running kernel.
+dlfuse_knows_filesystem() {
+    while read -r _first _second; do
+        [ "${_second:-$_first}" != "$1" ] || return 0
+    done </proc/filesystems
+    return 1
+}
+
+dlfuse_is_mounted() {
+    while read -r _ _directory _; do
+        [ "$_directory" != "$1" ] || return 0
+    done </proc/mounts
+    return 1
+}
+
+# Copies a file to the same path below the private root, following links: their targets are left behind.
+dlfuse_keep_file() {
+    [ -s "$1" ] || return 0
+    mkdir -p "$DLFUSE_ROOT${1%/*}" && cp -L "$1" "$DLFUSE_ROOT$1"
+}
+
+dlfuse_make_private_root() {
+    local minor file
+    if ! dlfuse_is_mounted "$DLFUSE_ROOT"; then
+        mkdir -p "$DLFUSE_ROOT"
+        mount -t tmpfs -o mode=0755,nosuid,size=8m dlfuse "$DLFUSE_ROOT" || return 1
+    fi
+    mkdir -p "$DLFUSE_ROOT/dev" "$DLFUSE_ROOT/etc" "$DLFUSE_MOUNT"
+    [ -e "$DLFUSE_ROOT/dev/fuse" ] || {
+        mknod -m 0666 "$DLFUSE_ROOT/dev/null" c 1 3
+        mknod -m 0666 "$DLFUSE_ROOT/dev/urandom" c 1 9
+        mknod -m 0600 "$DLFUSE_ROOT/dev/kmsg" c 1 11
+        mknod -m 0600 "$DLFUSE_ROOT/dev/fuse" c 10 229
+        for minor in 0 1 2 3 4 5 6 7; do
+            mknod -m 0600 "$DLFUSE_ROOT/dev/loop$minor" b 7 $minor
+        done
+    }
+    for file in /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
+        /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/dlfuse/keys/*.pem; do
+        dlfuse_keep_file "$file"
+    done
+}
+
+# The mount options that the kernel arguments ask for. A comma inside a value is escaped as libfuse wants it.
+dlfuse_mount_options() {
+    local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg" name value
+    for name in cache fill prefetch; do
+        value=$(dlfuse_arg "rd.dlfuse.$name") || continue
+        options="$options,$name=$value"
+    done
+    for value in $(dlfuse_args rd.dlfuse.mirror); do
+        options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
+    done
+    ! dlfuse_arg rd.dlfuse.debug >/dev/null || options="$options,debug"
+    echo "$options"
+}
+
+# systemd is PID 1 of the initramfs: then the daemon must be a unit, or switching root would end it.
+dlfuse_has_systemd() { [ -d /run/systemd/system ]; }
+
+dlfuse_is_running() {
+    if dlfuse_has_systemd; then
+        systemctl is-active --quiet $DLFUSE_UNIT
+    else
+        [ -s /run/dlfuse.pid ] && kill -0 "$(cat /run/dlfuse.pid)" 2>/dev/null
+    fi
+}
+
+dlfuse_spawn() {
+    local url="$1" options="$2"
+    if dlfuse_has_systemd; then
+        # In /run, because the unit must still be defined after switch_root, when the next PID 1 isolates its target.
+        mkdir -p /run/systemd/system
+        cp /usr/lib/dlfuse/$DLFUSE_UNIT /run/systemd/system/
+        printf "DLFUSE_OPTIONS='%s'\nDLFUSE_URL='%s'\n" "$options" "$url" >/run/dlfuse.env
+        systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
+        systemctl start --no-block $DLFUSE_UNIT
+    else
+        setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
+        echo $! >/run/dlfuse.pid
+    fi
+}
+
+# The kernel must not unmount the private root at shutdown while the real root still needs it; without default
+# dependencies systemd leaves the mounts below it alone. The trailing dash covers everything below /run/dlfuse.
+dlfuse_protect_mounts() {
+    local unit
+    dlfuse_has_systemd || return 0
+    for unit in run-dlfuse.mount run-dlfuse-.mount; do
+        mkdir -p /run/systemd/system/$unit.d
+        printf '[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n' >/run/systemd/system/$unit.d/10-dlfuse.conf
+    done
+}
+
+# dlfuse_start URL: 0 when the daemon has been started, now or before.
+dlfuse_start() {
+    ! dlfuse_is_running || return 0
+    dlfuse_load_modules fuse loop
+    dlfuse_protect_mounts
+    dlfuse_make_private_root || {
+        dlfuse_log 3 "cannot make $DLFUSE_ROOT, the daemon's root; is there memory left?"
+        return 1
+    }
+    # A daemon that died leaves a mount on which every access fails.
+    ! dlfuse_is_mounted "$DLFUSE_MOUNT" || umount -l "$DLFUSE_MOUNT"
+    dlfuse_log 6 "starting for $1"
+    dlfuse_spawn "$1" "$(dlfuse_mount_options)"
+}
+
+# Keeps udev from probing the device for labels: blkid reads all over it, each read a chunk from the network.
+# Below /run, so that it holds in the booted system as well.
+dlfuse_hide_from_udev() {
+    mkdir -p /run/udev/rules.d
+    echo "KERNEL==\"${1##*/}\", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}=\"1\"" \
+        >/run/udev/rules.d/59-dlfuse.rules
+    udevadm control --reload 2>/dev/null || :
+}
+
+# Prints the loop device that it attached to the image.
+dlfuse_attach_loop() {
+    local device
+    device=$(losetup -f) || return 1
+    dlfuse_hide_from_udev "$device"
+    losetup -r --direct-io=on "$device" "$DLFUSE_IMAGE" 2>/dev/null ||
+        losetup -r "$device" "$DLFUSE_IMAGE" || return 1
+    echo $DLFUSE_READ_AHEAD_KB >"/sys/block/${device##*/}/queue/read_ahead_kb"
+    # The hand-over opens the device inside the private root.
+    [ -e "$DLFUSE_ROOT$device" ] || mknod -m 0600 "$DLFUSE_ROOT$device" b 7 "${device#/dev/loop}"
+    echo "$device"
+}
+
+# Mounts the device with the first type that fits. Each try reads one superblock; blkid would read dozens of places.
+dlfuse_mount_lower() {
+    local device="$1" type
+    mkdir -p "$DLFUSE_LOWER"
+    for type in $(dlfuse_arg rootfstype || echo ext4 squashfs erofs xfs); do
+        dlfuse_load_modules "$type"
+        dlfuse_knows_filesystem "$type" || continue
+        mount -t "$type" -o ro,silent "$device" "$DLFUSE_LOWER" 2>/dev/null && return 0
+    done
+    return 1
+}
+
+dlfuse_overlay_kind() { dlfuse_arg rd.dlfuse.overlay || echo tmpfs; }
+
+# dlfuse_attach: 0 when the image is mounted at DLFUSE_LOWER, now or before; 1 when it is too early or failed.
+dlfuse_attach() {
+    local device
+    [ ! -e "$DLFUSE_ATTACHED" ] || return 0
+    [ -e "$DLFUSE_IMAGE" ] || return 1
+    device=$(dlfuse_attach_loop) || {
+        dlfuse_log 3 "cannot attach $DLFUSE_IMAGE to a loop device; does the kernel have the loop module?"
+        return 1
+    }
+    dlfuse_mount_lower "$device" || {
+        dlfuse_log 3 "the image has no file system that this kernel can mount; rootfstype= names one"
+        losetup -d "$device"
+        return 1
+    }
+    if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
+        dlfuse_load_modules overlay
+        mkdir -p "$DLFUSE_OVERLAY"
+        mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" &&
+            mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"
+    fi
+    echo "$device" >"$DLFUSE_ATTACHED"
+    dlfuse_log 6 "the image is mounted, from $device"
+}
+
+# Mount options of the overlay; the generator writes the same ones into a unit.
+dlfuse_overlay_options() {
+    echo "lowerdir=$DLFUSE_LOWER,upperdir=$DLFUSE_OVERLAY/upper,workdir=$DLFUSE_OVERLAY/work"
+}
+
+# dlfuse_mount_root DIR
+dlfuse_mount_root() {
+    if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
+        mount -t overlay -o "$(dlfuse_overlay_options)" dlfuse "$1"
+    else
+        mount --bind "$DLFUSE_LOWER" "$1"
+    fi
+}
+
+# dlfuse_finish DIR: after the root is mounted at DIR.
+dlfuse_finish() {
+    local device
+    read -r device <"$DLFUSE_ATTACHED" || return 0
+    if [ "$(dlfuse_arg rd.dlfuse.handover || echo auto)" != 0 ]; then
+        dlfuse handover "$DLFUSE_MOUNT" "$device" ||
+            dlfuse_log 4 "the hand-over of $device is not armed: the daemon stays for as long as the node runs"
+    fi
+    # An image without a resolver of its own gets the one that the network gave to the initramfs.
+    if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
+        cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
+    fi
+    # The root holds on to both by itself; out of sight, nothing tries to unmount them at shutdown.
+    umount -l "$DLFUSE_LOWER"
+    ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || umount -l "$DLFUSE_OVERLAY"
+}
