@@ -2,7 +2,7 @@
  * Writes a store for a large image whose index is full: a record for every 64 KiB, no holes. The
  * chunks are real, but their contents repeat with a period, so that the packs stay small:
  *
- *     big-store STORE NAME GIB      STORE/NAME.dlfuse, STORE/index/..., STORE/pack/...
+ *     big-store STORE NAME GIB      STORE/NAME.dlfuse and the objects that it names
  *     big-store --chunk N           content of the chunk with that number, to stdout
  *
  * Packs hold few chunks, so that the pack table has the length that it would have for an image of
@@ -148,6 +148,7 @@ static void write_store(const char *store, const char *name, uint64_t gib)
     head.packs = must_alloc(head.pack_count * sizeof(*head.packs));
     make_dir(store, "pack");
     make_dir(store, "index");
+    make_dir(store, "manifest");
     head.stored_size = write_packs(store, distinct, head.packs);
 
     m.index_head_size = dlf_index_head_size(head.page_count, head.pack_count);
@@ -164,6 +165,7 @@ static void write_store(const char *store, const char *name, uint64_t gib)
         stop("cannot write the manifest of", name);
     snprintf(path, sizeof(path), "%s/%s%s", store, name, DLF_MANIFEST_SUFFIX);
     write_file(path, text, (size_t)length);
+    write_object(store, "manifest", text, (size_t)length);
     printf("%" PRIu64 " records, %u packs, head %u bytes, index %" PRIu64 " bytes\n",
            head.record_count, head.pack_count, m.index_head_size, m.index_size);
     free(index);
