@@ -1,0 +1,134 @@
+/* Opens and reads the image. Owns its descriptor; entered by the reader thread (and once at the
+ * start and end by the main thread, when no other runs). */
+#include "chunker/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunker/cutter.h"
+#include "chunker/io.h"
+#include "format/limits.h"
+
+/* Whether SEEK_DATA works, seen by trying: a filesystem without holes says that all is data. */
+static bool tries_seek_data(int fd)
+{
+    return lseek(fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
+}
+
+static int look_at(struct input *in, struct dlf_err *err)
+{
+    if (fstat(in->fd, &in->before) < 0)
+        return dlf_fail(err, errno, "%s: %s", in->path, strerror(errno));
+    if (S_ISDIR(in->before.st_mode))
+        return dlf_fail(err, EISDIR, "%s is a directory; an image file or block device is needed",
+                        in->path);
+    if (!S_ISREG(in->before.st_mode) && !S_ISBLK(in->before.st_mode))
+        return 0;
+    off_t size = lseek(in->fd, 0, SEEK_END);
+    if (size < 0)
+        return dlf_fail(err, errno, "%s: cannot find its size: %s", in->path, strerror(errno));
+    if ((uint64_t)size > DLF_IMAGE_MAX)
+        return dlf_fail(err, EFBIG, "%s has %" PRIu64 " bytes, an image has at most %" PRIu64,
+                        in->path, (uint64_t)size, DLF_IMAGE_MAX);
+    in->size_known = true;
+    in->seeks = true;
+    in->size_bytes = (uint64_t)size;
+    in->finds_holes = tries_seek_data(in->fd);
+    return 0;
+}
+
+int input_open(struct input *in, const char *path, struct dlf_err *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    memset(in, 0, sizeof(*in));
+    in->path = is_stdin ? "standard input" : path;
+    in->fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (in->fd < 0)
+        return dlf_fail(err, errno, "cannot open %s: %s", path, strerror(errno));
+    int rc = look_at(in, err);
+    if (rc < 0)
+        input_close(in);
+    else if (in->seeks)
+        (void)posix_fadvise(in->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return rc;
+}
+
+void input_close(struct input *in)
+{
+    if (in->fd > STDIN_FILENO)
+        close(in->fd);
+    in->fd = -1;
+}
+
+int input_extent(struct input *in, uint64_t from, uint64_t *start, uint64_t *end,
+                 struct dlf_err *err)
+{
+    off_t data = (off_t)from;
+    off_t hole = (off_t)in->size_bytes;
+
+    if (in->size_known && from >= in->size_bytes)
+        return 0;
+    if (in->finds_holes) {
+        data = lseek(in->fd, (off_t)from, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            return 0;
+        if (data >= 0)
+            hole = lseek(in->fd, data, SEEK_HOLE);
+        if (data < 0 || hole < 0)
+            return dlf_fail(err, errno, "%s: cannot find data from byte %" PRIu64 " on: %s",
+                            in->path, from, strerror(errno));
+    }
+    *start = (uint64_t)data / CUT_BLOCK * CUT_BLOCK;
+    *end = in->size_known ? ((uint64_t)hole + CUT_BLOCK - 1) / CUT_BLOCK * CUT_BLOCK : UINT64_MAX;
+    if (in->size_known && *end > in->size_bytes)
+        *end = in->size_bytes;
+    return *start < *end;
+}
+
+static ssize_t read_pipe(struct input *in, void *data, size_t size, struct dlf_err *err)
+{
+    ssize_t n = io_read(in->fd, data, size);
+    if (n < 0)
+        return dlf_fail(err, (int)-n, "%s: read error after byte %" PRIu64 ": %s", in->path,
+                        in->read_bytes, strerror((int)-n));
+    in->read_bytes += (uint64_t)n;
+    if (in->read_bytes > DLF_IMAGE_MAX)
+        return dlf_fail(err, EFBIG, "%s has more than %" PRIu64 " bytes, the most of an image",
+                        in->path, DLF_IMAGE_MAX);
+    if ((size_t)n < size) {
+        in->size_known = true;
+        in->size_bytes = in->read_bytes;
+    }
+    return n;
+}
+
+ssize_t input_read(struct input *in, void *data, size_t size, uint64_t offset, struct dlf_err *err)
+{
+    if (!in->seeks)
+        return read_pipe(in, data, size, err);
+    int rc = io_pread(in->fd, data, size, offset);
+    if (rc == -EBADMSG)
+        return dlf_fail(err, EBUSY, "%s became shorter while it was read; run again", in->path);
+    if (rc < 0)
+        return dlf_fail(err, -rc, "%s: cannot read %zu bytes at byte %" PRIu64 ": %s", in->path,
+                        size, offset, strerror(-rc));
+    return (ssize_t)size;
+}
+
+int input_unchanged(const struct input *in, struct dlf_err *err)
+{
+    struct stat now;
+    if (!S_ISREG(in->before.st_mode))
+        return 0;
+    if (fstat(in->fd, &now) < 0)
+        return dlf_fail(err, errno, "%s: %s", in->path, strerror(errno));
+    if (now.st_size != in->before.st_size || now.st_mtim.tv_sec != in->before.st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != in->before.st_mtim.tv_nsec)
+        return dlf_fail(err, EBUSY,
+                        "%s was changed while it was read; nothing was published, run again",
+                        in->path);
+    return 0;
+}

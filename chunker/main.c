@@ -1,0 +1,147 @@
+/* dlfuse-chunker: finds the command, and helps the commands with their arguments. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunker/command.h"
+#include "chunker/log.h"
+#include "format/manifest.h"
+
+static const char help[] =
+    "dlfuse-chunker: image files into a store of chunks, and back\n"
+    "\n"
+    "  dlfuse-chunker create  --store DIR --name NAME [OPTIONS] IMAGE   add an image or its next "
+    "version\n"
+    "  dlfuse-chunker verify  --store DIR [--json] [NAME]               read and check every "
+    "object\n"
+    "  dlfuse-chunker extract --store DIR NAME IMAGE                    put an image together "
+    "again\n"
+    "  dlfuse-chunker info    --store DIR [--json] NAME                 sizes, ratios, what is "
+    "shared\n"
+    "\n"
+    "IMAGE is a file, a block device (create), or - for standard input or output.\n"
+    "\n"
+    "Options of create:\n"
+    "  --codec lz4|raw         how chunks are stored (lz4)\n"
+    "  --level N               1 is LZ4 fast, 3 to 12 are LZ4HC (1)\n"
+    "  --chunk-size N          average, a power of two from 8K to 256K (64K)\n"
+    "  --cut auto|blocks|bytes where chunks end: by looking at the image, at 4 KiB blocks, "
+    "anywhere "
+    "(auto)\n"
+    "  --jobs N                worker threads (all cores); the result is the same\n"
+    "  --json                  a summary as JSON on standard output\n"
+    "  --quiet                 only warnings and errors\n"
+    "\n"
+    "Exit status: 0 done, 1 failed or damage found, 2 wrong usage. See dlfuse-chunker(1).\n";
+
+int command_usage(const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    log_error("%s (dlfuse-chunker --help says more)", text);
+    return EXIT_USAGE;
+}
+
+int command_bad_option(int value, char **argv)
+{
+    const char *what = argv[optind - 1];
+    if (value == ':')
+        return command_usage("%s needs a value", what);
+    return command_usage("%s is not an option of %s, or not in this form", what, argv[0]);
+}
+
+bool command_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *number)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno || *end || n < min || n > max)
+        return false;
+    *number = n;
+    return true;
+}
+
+bool command_parse_size(const char *text, uint64_t *bytes)
+{
+    static const char suffixes[] = "KMG";
+    char digits[24];
+    size_t length = strlen(text);
+    unsigned shift = 0;
+    uint64_t number;
+    if (length == 0 || length >= sizeof(digits))
+        return false;
+    memcpy(digits, text, length + 1);
+    const char *suffix = strchr(suffixes, digits[length - 1]);
+    if (suffix) {
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+        digits[length - 1] = 0;
+    }
+    if (!command_parse_number(digits, 0, UINT64_MAX >> shift, &number))
+        return false;
+    *bytes = number << shift;
+    return true;
+}
+
+bool command_name_ok(const char *name)
+{
+    if (dlf_name_valid(name))
+        return true;
+    command_usage("\"%.160s\" is not a valid name: 1 to %d letters, digits, '.', '_' or '-', not "
+                  "beginning with '.' or '-'",
+                  name, DLF_NAME_MAX);
+    return false;
+}
+
+int command_flush(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    log_error("cannot write to standard output: %s", strerror(errno));
+    return EXIT_FAILED;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"create", command_create},
+    {"verify", command_verify},
+    {"extract", command_extract},
+    {"info", command_info},
+};
+
+int main(int argc, char **argv)
+{
+    /* A reader that goes away is an error to report, not a death. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2)
+        return command_usage("a command is needed: create, verify, extract or info");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        fputs(help, stdout);
+        return command_flush(EXIT_OK);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("dlfuse-chunker " DLFUSE_VERSION);
+        return command_flush(EXIT_OK);
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        if (argc == 3 && strcmp(argv[2], "--help") == 0) {
+            fputs(help, stdout);
+            return command_flush(EXIT_OK);
+        }
+        opterr = 0;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    return command_usage("\"%.64s\" is not a command", argv[1]);
+}
