@@ -1,0 +1,420 @@
+/*
+ * The cache file, the chunks' states and who waits for what.
+ *
+ * lock guards states, the table of fetches, waiters, counters and, where chunks are evicted, the
+ * file: there a present chunk is copied under the lock, because the next moment it may be gone.
+ * Where nothing is evicted PRESENT is final, states are read without the lock (acquire against the
+ * release store that follows the write). Below it only the scheduler's inbox lock is taken.
+ * scratch and the writing of FETCHING chunks belong to the scheduler's thread.
+ */
+#include "fuse/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/codec.h"
+#include "fuse/log.h"
+#include "fuse/util.h"
+
+enum chunk_state {
+    ABSENT = 0,
+    FETCHING = 1,
+    PRESENT = 2,
+};
+#define STATE_MASK 3
+#define REFERENCED 4 /* read since the clock's hand came by */
+
+/* Bytes of a page of the cache file: what punching a hole gives back. */
+#define HOLE_UNIT ((uint64_t)4096)
+
+#define FETCH_BUCKETS 256
+
+/* A chunk on its way. */
+struct chunk_fetch {
+    struct dlf_fetch fetch; /* first: callbacks get its address */
+    struct dlf_cache *cache;
+    uint64_t chunk;
+    bool fill;
+    struct dlf_record record;
+    struct dlf_waiter *waiters;
+    struct chunk_fetch *next; /* in its bucket */
+};
+
+struct dlf_cache {
+    struct dlf_cache_config config;
+    const struct dlf_index_head *head;
+    bool evicts;
+    uint8_t *scratch; /* head->max_length bytes */
+
+    pthread_mutex_t lock;
+    _Atomic uint8_t *states; /* enum chunk_state and REFERENCED, one for each chunk */
+    struct chunk_fetch *fetches[FETCH_BUCKETS];
+    uint64_t present_bytes;
+    uint64_t evicted_chunks;
+    uint64_t broken_chunks;
+    uint64_t hand; /* the clock's: a chunk number */
+    bool full;     /* the file takes no more */
+    _Atomic uint64_t present_chunks;
+};
+
+int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
+                  struct dlf_err *err)
+{
+    int rc = 0;
+    struct dlf_cache *c = calloc(1, sizeof(*c));
+    if (!c) {
+        close(config->fd);
+        return dlf_fail(err, ENOMEM, "out of memory");
+    }
+    c->config = *config;
+    c->head = dlf_pages_head(config->pages);
+    c->evicts = config->limit_bytes < c->head->data_size;
+    c->states = calloc((size_t)c->head->record_count + 1, sizeof(*c->states));
+    c->scratch = malloc((size_t)c->head->max_length + 1);
+    pthread_mutex_init(&c->lock, NULL);
+    if (!c->states || !c->scratch)
+        rc = dlf_fail(err, ENOMEM, "out of memory for %" PRIu64 " chunks", c->head->record_count);
+    else if (ftruncate(config->fd, (off_t)c->head->image_size) < 0)
+        rc = dlf_fail(err, errno, "cannot make the cache file %" PRIu64 " bytes long: %s",
+                      c->head->image_size, strerror(errno));
+    if (rc < 0) {
+        dlf_cache_free(c);
+        return rc;
+    }
+    *cache = c;
+    return 0;
+}
+
+void dlf_cache_free(struct dlf_cache *c)
+{
+    if (!c)
+        return;
+    close(c->config.fd);
+    pthread_mutex_destroy(&c->lock);
+    free(c->states);
+    free(c->scratch);
+    free(c);
+}
+
+static uint8_t state_of(const struct dlf_cache *c, uint64_t chunk)
+{
+    return atomic_load_explicit(&c->states[chunk], memory_order_acquire);
+}
+
+static void set_state_locked(struct dlf_cache *c, uint64_t chunk, uint8_t state)
+{
+    atomic_store_explicit(&c->states[chunk], state, memory_order_release);
+}
+
+static struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64_t chunk)
+{
+    struct chunk_fetch **link = &c->fetches[chunk % FETCH_BUCKETS];
+    while (*link && (*link)->chunk != chunk)
+        link = &(*link)->next;
+    return link;
+}
+
+static int read_file(int fd, uint8_t *out, uint64_t offset, size_t size)
+{
+    while (size) {
+        ssize_t n = pread(fd, out, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        out += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_file(int fd, const uint8_t *data, uint64_t offset, size_t size)
+{
+    while (size) {
+        ssize_t n = pwrite(fd, data, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        data += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* ---- room ---- */
+
+static void evict_locked(struct dlf_cache *c, uint64_t chunk)
+{
+    struct dlf_record r;
+    dlf_pages_record(c->config.pages, chunk, &r);
+    /* Only pages that are all this chunk's: its neighbours may share the first and the last. */
+    uint64_t from = (r.offset + HOLE_UNIT - 1) / HOLE_UNIT * HOLE_UNIT;
+    uint64_t to = (r.offset + r.length) / HOLE_UNIT * HOLE_UNIT;
+    if (r.offset + r.length == c->head->image_size)
+        to = r.offset + r.length;
+    if (from < to)
+        fallocate(c->config.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                  (off_t)(to - from));
+    set_state_locked(c, chunk, ABSENT);
+    c->present_bytes -= r.length;
+    atomic_fetch_sub_explicit(&c->present_chunks, 1, memory_order_relaxed);
+    c->evicted_chunks++;
+}
+
+/*
+ * Makes room for length bytes by the clock algorithm: what was read since the hand came by last is
+ * spared once. False when nothing more can go.
+ */
+static bool make_room_locked(struct dlf_cache *c, uint32_t length)
+{
+    uint64_t looked = 0;
+    while (c->present_bytes + length > c->config.limit_bytes) {
+        if (!c->evicts || looked++ > 2 * c->head->record_count)
+            return false;
+        uint64_t chunk = c->hand;
+        uint8_t state = state_of(c, chunk);
+        c->hand = chunk + 1 < c->head->record_count ? chunk + 1 : 0;
+        if ((state & STATE_MASK) != PRESENT)
+            continue;
+        if (state & REFERENCED)
+            set_state_locked(c, chunk, PRESENT);
+        else
+            evict_locked(c, chunk);
+    }
+    return true;
+}
+
+/* Writes a chunk's content into the file. False when there is no room, which is said once. */
+static bool keep(struct dlf_cache *c, const struct dlf_record *r)
+{
+    pthread_mutex_lock(&c->lock);
+    bool room = !c->full && make_room_locked(c, r->length);
+    if (room)
+        c->present_bytes += r->length; /* reserved before the write */
+    pthread_mutex_unlock(&c->lock);
+    if (!room)
+        return false;
+    int rc = write_file(c->config.fd, c->scratch, r->offset, r->length);
+    if (rc == 0)
+        return true;
+    pthread_mutex_lock(&c->lock);
+    uint64_t held = c->present_bytes -= r->length;
+    bool first = !c->full;
+    c->full = true;
+    pthread_mutex_unlock(&c->lock);
+    if (first)
+        dlf_error("%s: %s after %" PRIu64 " bytes; what comes now is not kept", c->config.name,
+                  strerror(-rc), held);
+    return false;
+}
+
+/* ---- fetches ---- */
+
+/* Verified bytes become checked content in scratch. */
+static int decode(struct dlf_cache *c, const struct chunk_fetch *cf, const uint8_t *stored)
+{
+    const struct dlf_record *r = &cf->record;
+    struct dlf_err err;
+    int rc = dlf_decode(r->codec, stored, r->stored_length, c->scratch, r->length, &err);
+    if (rc == 0 && dlf_xxh3(c->scratch, r->length) != r->xxh3)
+        rc = dlf_fail(&err, EBADMSG, "its content does not have its XXH3");
+    if (rc == 0)
+        return 0;
+    dlf_error("chunk %" PRIu64 " at image offset %" PRIu64 ": %s; publish the image again",
+              cf->chunk, r->offset, err.msg);
+    return -EIO;
+}
+
+static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                       const struct dlf_err *err)
+{
+    struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
+    struct dlf_cache *c = cf->cache;
+    bool broken = false;
+    if (rc == 0) {
+        rc = decode(c, cf, bytes);
+        broken = rc < 0;
+    } else if (rc != -ESHUTDOWN) {
+        dlf_warn("chunk %" PRIu64 " at image offset %" PRIu64 ": %s", cf->chunk, cf->record.offset,
+                 err->msg);
+    }
+    bool kept = rc == 0 && keep(c, &cf->record);
+
+    pthread_mutex_lock(&c->lock);
+    *fetch_slot_locked(c, cf->chunk) = cf->next;
+    set_state_locked(c, cf->chunk, kept ? PRESENT | REFERENCED : ABSENT);
+    if (kept)
+        atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+    c->broken_chunks += broken;
+    struct dlf_waiter *waiter = cf->waiters;
+    pthread_mutex_unlock(&c->lock);
+
+    while (waiter) {
+        struct dlf_waiter *next = waiter->next;
+        waiter->ready(waiter, rc, &cf->record, c->scratch);
+        waiter = next;
+    }
+    uint32_t length = cf->record.length;
+    bool fill = cf->fill;
+    free(cf);
+    c->config.settled(c->config.cookie, length, fill);
+}
+
+/* Is the chunk in the file already, from an earlier run? */
+static bool already_there(struct dlf_cache *c, const struct dlf_record *r)
+{
+    off_t data = lseek(c->config.fd, (off_t)r->offset, SEEK_DATA);
+    if (data < 0 || (uint64_t)data >= r->offset + r->length)
+        return false;
+    uint8_t *content = malloc(r->length);
+    bool there = content && read_file(c->config.fd, content, r->offset, r->length) == 0 &&
+                 dlf_xxh3(content, r->length) == r->xxh3;
+    free(content);
+    return there;
+}
+
+static uint64_t deadline(const struct dlf_cache *c, const struct dlf_waiter *waiter)
+{
+    return waiter && c->config.timeout_ms ? dlf_now_ms() + c->config.timeout_ms : 0;
+}
+
+static int ask_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *record,
+                      enum dlf_class class, struct dlf_waiter *waiter)
+{
+    struct chunk_fetch *cf = calloc(1, sizeof(*cf));
+    if (!cf)
+        return -ENOMEM;
+    cf->cache = c;
+    cf->chunk = chunk;
+    cf->fill = class == DLF_FILL;
+    cf->record = *record;
+    cf->waiters = waiter;
+    if (waiter)
+        waiter->next = NULL;
+    cf->fetch.kind = "pack";
+    cf->fetch.object = c->head->packs[record->pack].sha256;
+    cf->fetch.offset = record->pack_offset;
+    cf->fetch.length = record->stored_length;
+    cf->fetch.sha256 = record->sha256;
+    atomic_init(&cf->fetch.deadline_ms, deadline(c, waiter));
+    cf->fetch.done = chunk_done;
+    atomic_init(&cf->fetch.class, (uint8_t) class);
+    *fetch_slot_locked(c, chunk) = cf;
+    set_state_locked(c, chunk, FETCHING);
+    dlf_sched_submit(c->config.sched, &cf->fetch);
+    return DLF_CACHE_ASKED;
+}
+
+static int join_locked(struct dlf_cache *c, uint64_t chunk, enum dlf_class class,
+                       struct dlf_waiter *waiter)
+{
+    struct chunk_fetch *cf = *fetch_slot_locked(c, chunk);
+    if (waiter) {
+        waiter->next = cf->waiters;
+        cf->waiters = waiter;
+        if (!atomic_load_explicit(&cf->fetch.deadline_ms, memory_order_relaxed))
+            atomic_store_explicit(&cf->fetch.deadline_ms, deadline(c, waiter),
+                                  memory_order_relaxed);
+    }
+    if (class < atomic_load_explicit(&cf->fetch.class, memory_order_relaxed)) {
+        atomic_store_explicit(&cf->fetch.class, (uint8_t) class, memory_order_relaxed);
+        dlf_sched_kick(c->config.sched);
+    }
+    return DLF_CACHE_COMING;
+}
+
+int dlf_cache_get(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *record,
+                  enum dlf_class class, struct dlf_waiter *waiter, uint8_t *out, uint64_t from,
+                  uint32_t size)
+{
+    int rc;
+    pthread_mutex_lock(&c->lock);
+    if (c->config.resume && state_of(c, chunk) == ABSENT && already_there(c, record)) {
+        set_state_locked(c, chunk, PRESENT);
+        c->present_bytes += record->length;
+        atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+    }
+    switch (state_of(c, chunk) & STATE_MASK) {
+    case PRESENT:
+        set_state_locked(c, chunk, PRESENT | REFERENCED);
+        rc = out ? read_file(c->config.fd, out, from, size) : 0;
+        rc = rc < 0 ? -EIO : DLF_CACHE_PRESENT;
+        break;
+    case FETCHING:
+        rc = join_locked(c, chunk, class, waiter);
+        break;
+    default:
+        rc = ask_locked(c, chunk, record, class, waiter);
+        break;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return rc;
+}
+
+/* ---- questions ---- */
+
+bool dlf_cache_keeps(const struct dlf_cache *c)
+{
+    return !c->evicts;
+}
+
+bool dlf_cache_present(const struct dlf_cache *c, uint64_t chunk)
+{
+    return (state_of(c, chunk) & STATE_MASK) == PRESENT;
+}
+
+bool dlf_cache_complete(const struct dlf_cache *c)
+{
+    return !c->evicts &&
+           atomic_load_explicit(&c->present_chunks, memory_order_acquire) == c->head->record_count;
+}
+
+bool dlf_cache_stuck(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool stuck = c->full || c->broken_chunks;
+    pthread_mutex_unlock(&c->lock);
+    return stuck;
+}
+
+int dlf_cache_clear(struct dlf_cache *c, uint64_t from, uint64_t to)
+{
+    static const uint8_t zeros[64 << 10];
+    if (!c->config.resume)
+        return 0;
+    if (fallocate(c->config.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                  (off_t)(to - from)) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return -errno;
+    int rc = 0;
+    for (uint64_t at = from; rc == 0 && at < to; at += sizeof(zeros))
+        rc = write_file(c->config.fd, zeros, at, to - at < sizeof(zeros) ? to - at : sizeof(zeros));
+    return rc;
+}
+
+int dlf_cache_fd(const struct dlf_cache *c)
+{
+    return c->config.fd;
+}
+
+void dlf_cache_stats(struct dlf_cache *c, struct dlf_cache_stats *stats)
+{
+    pthread_mutex_lock(&c->lock);
+    stats->limit_bytes = c->config.limit_bytes;
+    stats->present_bytes = c->present_bytes;
+    stats->present_chunks = atomic_load_explicit(&c->present_chunks, memory_order_relaxed);
+    stats->evicted_chunks = c->evicted_chunks;
+    stats->broken_chunks = c->broken_chunks;
+    pthread_mutex_unlock(&c->lock);
+}

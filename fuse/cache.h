@@ -1,0 +1,101 @@
+/*
+ * The cache: the image in the making. A sparse file in image layout and a state for each chunk.
+ *
+ *   state     in the file   leaves by
+ *   ABSENT    a hole        dlf_cache_get: a fetch is submitted              -> FETCHING
+ *   FETCHING  being made    the fetch comes, verified, and is written        -> PRESENT
+ *                           it fails, or there is no room for it             -> ABSENT
+ *   PRESENT   its content   eviction, only where the limit is below the data -> ABSENT
+ *
+ * A chunk is fetched, decompressed and checked once however many wait for it (single flight), and
+ * those who wait get the content from memory, whether or not the file had room for it.
+ *
+ * Threads: dlf_cache_get and the questions from any; fetches come back in the scheduler's thread,
+ * and so do all callbacks, with no lock held.
+ */
+#ifndef DLFUSE_FUSE_CACHE_H
+#define DLFUSE_FUSE_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/index.h"
+#include "fuse/pages.h"
+#include "fuse/scheduler.h"
+
+struct dlf_cache;
+
+/* Someone waits for one chunk. The waiter's owner keeps it until ready was called, exactly once. */
+struct dlf_waiter {
+    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ETIMEDOUT, -ESHUTDOWN.
+     * record and content are NULL when it was an index page that was waited for. */
+    void (*ready)(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
+                  const uint8_t *content);
+    struct dlf_waiter *next; /* the cache's own */
+};
+
+struct dlf_cache_config {
+    int fd;           /* the file; taken over. Set to the image's size by the cache */
+    const char *name; /* of the file, for messages; kept by the caller */
+    uint64_t
+        limit_bytes; /* of content held at a time; below the image's data, chunks are evicted */
+    bool resume;     /* the file may hold chunks from before: look before fetching */
+    struct dlf_pages *pages;
+    struct dlf_sched *sched;
+    uint64_t timeout_ms; /* for each fetch that somebody waits for; 0: for ever */
+
+    /*
+     * A chunk that this dlf_cache_get asked for came or failed. length: bytes of its content; fill:
+     * it was first asked for as DLF_FILL.
+     */
+    void (*settled)(void *cookie, uint32_t length, bool fill);
+    void *cookie;
+};
+
+struct dlf_cache_stats {
+    uint64_t limit_bytes;
+    uint64_t present_bytes;
+    uint64_t present_chunks;
+    uint64_t evicted_chunks;
+    uint64_t broken_chunks; /* that verified, but do not decode to what the index says */
+};
+
+/* 0, -ENOMEM, or the file's error. Takes config->fd over, also on failure. */
+int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
+                  struct dlf_err *err);
+
+/* After the scheduler was freed. Closes the file. */
+void dlf_cache_free(struct dlf_cache *cache);
+
+enum dlf_cache_answer {
+    DLF_CACHE_PRESENT = 1, /* out has the bytes */
+    DLF_CACHE_ASKED = 2,   /* a fetch was submitted */
+    DLF_CACHE_COMING = 3,  /* somebody had asked before */
+};
+
+/*
+ * Asks for a chunk. out: where to copy size bytes of the image at offset from, all inside the
+ * chunk, if it is present; NULL: nowhere. Otherwise waiter, unless NULL, will be called. A fetch
+ * that is under way for something less urgent becomes as urgent as class. Or -ENOMEM, -EIO.
+ */
+int dlf_cache_get(struct dlf_cache *cache, uint64_t chunk, const struct dlf_record *record,
+                  enum dlf_class class, struct dlf_waiter *waiter, uint8_t *out, uint64_t from,
+                  uint32_t size);
+
+/* True when what is present stays: then its bytes may be read from the file without asking. */
+bool dlf_cache_keeps(const struct dlf_cache *cache);
+bool dlf_cache_present(const struct dlf_cache *cache, uint64_t chunk);
+
+/* True once every chunk is present and stays. */
+bool dlf_cache_complete(const struct dlf_cache *cache);
+
+/* No room is left, or a chunk is broken: the image cannot be completed. */
+bool dlf_cache_stuck(struct dlf_cache *cache);
+
+/* Makes [from, to), which no chunk covers, a hole again: a resumed file may have bytes there. */
+int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);
+
+int dlf_cache_fd(const struct dlf_cache *cache);
+void dlf_cache_stats(struct dlf_cache *cache, struct dlf_cache_stats *stats);
+
+#endif

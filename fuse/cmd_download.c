@@ -1,0 +1,197 @@
+/*
+ * dlfuse download: the whole image through the same index, packs and checks, without FUSE. The
+ * cache file is FILE.part; what an earlier run left there is checked and kept.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse/commands.h"
+#include "fuse/image.h"
+#include "fuse/log.h"
+#include "fuse/options.h"
+#include "fuse/util.h"
+
+/* Milliseconds between looks at the progress. */
+#define LOOK_MS 200
+
+struct download {
+    struct dlf_options options;
+    char part[PATH_MAX];
+    struct dlf_image *image;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool complete;
+};
+
+static void image_complete(void *cookie)
+{
+    struct download *d = cookie;
+    pthread_mutex_lock(&d->lock);
+    d->complete = true;
+    pthread_cond_signal(&d->changed);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static bool wait_a_little(struct download *d)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&d->lock);
+    if (!d->complete)
+        pthread_cond_timedwait(&d->changed, &d->lock, &until);
+    bool complete = d->complete;
+    pthread_mutex_unlock(&d->lock);
+    return complete;
+}
+
+static void show_progress(struct download *d, const struct dlf_image_stats *s, uint64_t begun_ms)
+{
+    static const char bar[] = "##############################";
+    uint64_t data = dlf_image_head(d->image)->data_size;
+    uint64_t ms = dlf_now_ms() - begun_ms + 1;
+    int percent = data ? (int)(s->cache.present_bytes * 100 / data) : 100;
+    int width = (int)sizeof(bar) - 1;
+    fprintf(stderr, "\r%s [%-*.*s] %3d%%  %" PRIu64 " of %" PRIu64 " MiB, %.1f MB/s ",
+            dlf_image_manifest(d->image)->name, width, width * percent / 100, bar, percent,
+            s->cache.present_bytes >> 20, data >> 20,
+            (double)s->sched.fetched_bytes / 1e3 / (double)ms);
+}
+
+/* Until all is there. False when it cannot be; the log has said why, or a line here does. */
+static bool wait_for_all(struct download *d)
+{
+    bool bar = !d->options.quiet && isatty(STDERR_FILENO);
+    uint64_t begun_ms = dlf_now_ms();
+    uint64_t last_ms = begun_ms;
+    uint64_t last_bytes = 0;
+    bool ok;
+    for (;;) {
+        struct dlf_image_stats s;
+        ok = wait_a_little(d);
+        dlf_image_stats(d->image, &s);
+        if (bar)
+            show_progress(d, &s, begun_ms);
+        if (ok || dlf_image_stuck(d->image))
+            break;
+        if (s.sched.fetched_bytes != last_bytes) {
+            last_bytes = s.sched.fetched_bytes;
+            last_ms = dlf_now_ms();
+        } else if (d->options.timeout_ms && dlf_now_ms() - last_ms > d->options.timeout_ms) {
+            dlf_error("%s: nothing came for %" PRIu64 " s; run it again, it resumes %s",
+                      d->options.urls[0], d->options.timeout_ms / 1000, d->part);
+            break;
+        }
+    }
+    if (bar)
+        fputc('\n', stderr);
+    return ok;
+}
+
+static int open_part(struct download *d, bool *resume, struct dlf_err *err)
+{
+    struct stat st;
+    const char *target = d->options.target;
+    if (stat(target, &st) == 0 && !S_ISREG(st.st_mode))
+        return dlf_fail(err, EINVAL, "%s: not a regular file", target);
+    if (snprintf(d->part, sizeof(d->part), "%s.part", target) >= (int)sizeof(d->part))
+        return dlf_fail(err, ENAMETOOLONG, "%s: the name is too long", target);
+    int fd = open(d->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return dlf_fail(err, errno, "%s: %s", d->part, strerror(errno));
+    int rc = 0;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        rc = dlf_fail(err, EINVAL, "%s: not a regular file", d->part);
+    else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        rc = dlf_fail(err, EBUSY, "%s: another download is writing it", d->part);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    *resume = st.st_size > 0;
+    return fd;
+}
+
+static int open_image(struct download *d, struct dlf_err *err)
+{
+    bool resume = false;
+    int fd = open_part(d, &resume, err);
+    if (fd < 0)
+        return fd;
+    struct dlf_image_config config = {
+        .urls = d->options.urls,
+        .url_count = d->options.url_count,
+        .cache_fd = fd,
+        .cache_name = d->part,
+        .cache_bytes = UINT64_MAX,
+        .resume = resume,
+        .bulk = true,
+        .timeout_ms = d->options.timeout_ms,
+        .complete = image_complete,
+        .cookie = d,
+    };
+    int rc = dlf_image_open(&d->image, &config, err);
+    /* Nothing was fetched and nothing was there: leave nothing behind. */
+    if (rc < 0 && !resume)
+        unlink(d->part);
+    return rc;
+}
+
+/* The complete file gets its name, durably. */
+static int publish(struct download *d, struct dlf_err *err)
+{
+    char copy[PATH_MAX];
+    const char *target = d->options.target;
+    if (fsync(dlf_image_fd(d->image)) < 0)
+        return dlf_fail(err, errno, "%s: %s", d->part, strerror(errno));
+    if (rename(d->part, target) < 0)
+        return dlf_fail(err, errno, "%s: cannot be renamed to %s: %s", d->part, target,
+                        strerror(errno));
+    snprintf(copy, sizeof(copy), "%s", target);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd); /* a file system that cannot do that has no more to give */
+        close(fd);
+    }
+    return 0;
+}
+
+int dlf_cmd_download(int argc, char **argv)
+{
+    struct download d = {.complete = false};
+    struct dlf_err err;
+    if (dlf_options_parse(&d.options, argc, argv, &err) < 0) {
+        fprintf(stderr, "dlfuse download: %s; see dlfuse --help\n", err.msg);
+        return DLF_EXIT_USAGE;
+    }
+    dlf_log_open(d.options.log, d.options.debug);
+    pthread_mutex_init(&d.lock, NULL);
+    pthread_cond_init(&d.changed, NULL);
+    int rc = dlf_source_global_init(&err);
+    if (rc == 0)
+        rc = open_image(&d, &err);
+    if (rc == 0) {
+        dlf_image_fill(d.image);
+        if (!wait_for_all(&d)) {
+            dlf_image_close(d.image);
+            return DLF_EXIT_FAILED;
+        }
+        rc = publish(&d, &err);
+    }
+    if (rc < 0)
+        dlf_error("%s", err.msg);
+    dlf_image_close(d.image);
+    return rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}

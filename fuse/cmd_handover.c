@@ -1,0 +1,83 @@
+/* dlfuse handover: checks that the loop device stands on the mount's root.img, then arms. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fuse/commands.h"
+#include "fuse/control.h"
+
+static int fail(const char *what, const char *why)
+{
+    fprintf(stderr, "dlfuse handover: %s: %s\n", what, why);
+    return DLF_EXIT_FAILED;
+}
+
+/* Is the device read-only and on this file? Says so if not. */
+static int check_device(const char *path, const struct stat *image, struct stat *device)
+{
+    struct loop_info64 info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(path, strerror(errno));
+    int rc = fstat(fd, device) < 0 || !S_ISBLK(device->st_mode)
+                 ? -1
+                 : ioctl(fd, LOOP_GET_STATUS64, &info);
+    close(fd);
+    if (rc < 0)
+        return fail(path, "not a loop device in use");
+    if (info.lo_device != image->st_dev || info.lo_inode != image->st_ino)
+        return fail(path, "this loop device does not stand on the mount's " DLF_IMAGE_FILE);
+    if (!(info.lo_flags & LO_FLAGS_READ_ONLY))
+        return fail(path, "the loop device is not read-only; set it up with losetup -r");
+    return DLF_EXIT_OK;
+}
+
+static const char *explain(int code)
+{
+    switch (code) {
+    case EALREADY:
+        return "a hand-over is armed already";
+    case EOPNOTSUPP:
+        return "the cache is smaller than the image's data, so it will never be complete; mount "
+               "with "
+               "a larger -o cache=";
+    case ENOTTY:
+        return "no dlfuse is mounted there";
+    default:
+        return strerror(code);
+    }
+}
+
+int dlf_cmd_handover(int argc, char **argv)
+{
+    char path[PATH_MAX];
+    struct stat image;
+    struct stat device;
+    struct dlf_handover_request request = {.path = ""};
+    if (argc != 2 || argv[0][0] == '-') {
+        fputs("dlfuse handover: DIR and LOOPDEV are needed; see dlfuse --help\n", stderr);
+        return DLF_EXIT_USAGE;
+    }
+    if (strlen(argv[1]) >= sizeof(request.path))
+        return fail(argv[1], "the name is too long");
+    snprintf(path, sizeof(path), "%s/" DLF_IMAGE_FILE, argv[0]);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &image) < 0)
+        return fail(path, strerror(errno));
+    int rc = check_device(argv[1], &image, &device);
+    if (rc == DLF_EXIT_OK) {
+        memcpy(request.path, argv[1], strlen(argv[1]) + 1);
+        request.device_major = major(device.st_rdev);
+        request.device_minor = minor(device.st_rdev);
+        if (ioctl(fd, DLF_IOC_HANDOVER, &request) < 0)
+            rc = fail(argv[0], explain(errno));
+    }
+    close(fd);
+    return rc;
+}

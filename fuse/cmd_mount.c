@@ -1,0 +1,244 @@
+/*
+ * dlfuse mount: the daemon. Opens the image, mounts, serves, cleans up.
+ *
+ * Order at the end, because callbacks cross the layers: the image is closed first (its thread ends,
+ * parked reads get their error replies), then the hand-over (waits for its thread), then FUSE.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse/commands.h"
+#include "fuse/front.h"
+#include "fuse/log.h"
+#include "fuse/options.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57 /* linux/prctl.h, since Linux 5.6 */
+#endif
+
+struct mount {
+    struct dlf_options options;
+    char directory[PATH_MAX]; /* absolute */
+    struct dlf_image *image;
+    struct dlf_handover *handover;
+    struct dlf_front *front;
+    int ready_fd; /* tells the process that started the daemon; -1 in the foreground */
+};
+
+/* Every chunk is here. In the scheduler's thread. */
+static void image_complete(void *cookie)
+{
+    struct mount *m = cookie;
+    struct dlf_image_stats stats;
+    dlf_image_stats(m->image, &stats);
+    dlf_info("root.img is complete: %" PRIu64 " bytes held, %" PRIu64 " fetched in %" PRIu64
+             " requests; no server is needed from now on",
+             stats.cache.present_bytes, stats.sched.fetched_bytes, stats.sched.requests);
+    dlf_handover_complete(m->handover);
+}
+
+/* The loop device stands on the file in RAM. In the hand-over's thread. */
+static void device_moved(void *cookie, const char *path)
+{
+    struct mount *m = cookie;
+    dlf_info("%s now stands on the image in RAM; this daemon leaves", path);
+    int rc = dlf_front_detach(m->front);
+    if (rc < 0)
+        dlf_warn("%s: cannot be unmounted: %s", m->directory, strerror(-rc));
+}
+
+/* What a root filesystem's daemon needs to survive, set before any thread starts. */
+static void become_rootfs_daemon(char *name0)
+{
+    /* systemd's last killing spree spares '@' (systemd.io/ROOT_STORAGE_DAEMONS). */
+    if (access("/etc/initrd-release", F_OK) == 0)
+        name0[0] = '@';
+    /* The root of the machine: writing back memory may wait for us, so we must not wait for that.
+     */
+    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
+        dlf_debug("PR_SET_IO_FLUSHER: %s", strerror(errno));
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "-1000", 5) != 5)
+        dlf_warn("oom_score_adj cannot be set: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    /* Only unmounting ends it. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+}
+
+static int enter_root(const char *root, struct dlf_err *err)
+{
+    if (chroot(root) < 0 || chdir("/") < 0)
+        return dlf_fail(err, errno, "-o chroot=%s: %s", root, strerror(errno));
+    return 0;
+}
+
+static int check_directory(struct mount *m, struct dlf_err *err)
+{
+    struct stat st;
+    const char *target = m->options.target;
+    if (!realpath(target, m->directory) || stat(m->directory, &st) < 0)
+        return dlf_fail(err, errno, "%s: %s", target, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return dlf_fail(err, ENOTDIR, "%s: not a directory", target);
+    return 0;
+}
+
+static int open_image(struct mount *m, struct dlf_err *err)
+{
+    const struct dlf_options *o = &m->options;
+    struct dlf_image_config config = {
+        .urls = o->urls,
+        .url_count = o->url_count,
+        .cache_fd = -1,
+        .cache_bytes = o->cache_bytes,
+        .prefetch = o->prefetch,
+        .patient = o->rootfs,
+        .timeout_ms = o->timeout_ms,
+        .complete = image_complete,
+        .cookie = m,
+    };
+    return dlf_image_open(&m->image, &config, err);
+}
+
+static bool cache_is_whole(const struct mount *m)
+{
+    return m->options.cache_bytes >= dlf_image_head(m->image)->data_size;
+}
+
+static int open_mount(struct mount *m, struct dlf_err *err)
+{
+    int rc = check_directory(m, err);
+    if (rc == 0)
+        rc = open_image(m, err);
+    if (rc < 0)
+        return rc;
+    m->handover = dlf_handover_new(dlf_image_fd(m->image), device_moved, m);
+    if (!m->handover)
+        return dlf_fail(err, ENOMEM, "out of memory");
+    struct dlf_front_config front = {
+        .image = m->image,
+        .handover = m->handover,
+        .url = m->options.urls[0],
+        .directory = m->directory,
+        .allow_other = m->options.allow_other,
+        .cache_is_whole = cache_is_whole(m),
+    };
+    return dlf_front_open(&m->front, &front, err);
+}
+
+/* The mount serves: lets the starting process go and cuts the terminal off. */
+static void say_ready(struct mount *m)
+{
+    static const char ok = 0;
+    if (m->ready_fd < 0)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        close(null);
+    }
+    if (chdir("/") < 0 || write(m->ready_fd, &ok, 1) != 1)
+        dlf_debug("the starting process is gone");
+    close(m->ready_fd);
+    m->ready_fd = -1;
+}
+
+static void begin_fill(struct mount *m)
+{
+    if (cache_is_whole(m)) {
+        dlf_image_fill(m->image);
+        return;
+    }
+    dlf_info("the cache of %" PRIu64 " bytes does not hold all %" PRIu64
+             " bytes of data: the mount stays lazy and needs its server",
+             m->options.cache_bytes, dlf_image_head(m->image)->data_size);
+}
+
+static int serve(struct mount *m, char *name0)
+{
+    const struct dlf_options *o = &m->options;
+    struct dlf_err err;
+    enum dlf_log_target log = o->log_given || o->foreground ? o->log : DLF_LOG_SYSLOG;
+    int rc = dlf_source_global_init(&err);
+    /* Until it serves, a daemon's messages go to the terminal that started it. */
+    dlf_log_open(m->ready_fd >= 0 && !o->log_given ? DLF_LOG_STDERR : log, o->debug);
+    if (o->rootfs)
+        become_rootfs_daemon(name0);
+    if (rc == 0 && o->chroot)
+        rc = enter_root(o->chroot, &err);
+    if (rc == 0)
+        rc = open_mount(m, &err);
+    if (rc < 0) {
+        dlf_error("%s", err.msg);
+    } else {
+        if (m->ready_fd >= 0 && !o->log_given)
+            dlf_log_open(log, o->debug);
+        say_ready(m);
+        if (o->fill)
+            begin_fill(m);
+        rc = dlf_front_serve(m->front);
+    }
+    dlf_image_close(m->image);
+    dlf_handover_free(m->handover);
+    dlf_front_close(m->front);
+    /* The private root was made for this process: what it holds is RAM. */
+    if (rc == 0 && o->chroot)
+        umount2("/", MNT_DETACH);
+    return rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}
+
+/* The starting process: waits until the daemon serves or has said why not. */
+static int wait_for_daemon(int fd)
+{
+    char ok;
+    ssize_t n;
+    do
+        n = read(fd, &ok, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1 ? DLF_EXIT_OK : DLF_EXIT_FAILED;
+}
+
+int dlf_cmd_mount(int argc, char **argv, char *name0)
+{
+    struct mount m = {.ready_fd = -1};
+    struct dlf_err err;
+    int ends[2];
+    if (dlf_options_parse(&m.options, argc, argv, &err) < 0) {
+        fprintf(stderr, "dlfuse mount: %s; see dlfuse --help\n", err.msg);
+        return DLF_EXIT_USAGE;
+    }
+    if (m.options.foreground)
+        return serve(&m, name0);
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        fprintf(stderr, "dlfuse mount: cannot make a pipe: %s\n", strerror(errno));
+        return DLF_EXIT_FAILED;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "dlfuse mount: cannot start the daemon: %s\n", strerror(errno));
+        return DLF_EXIT_FAILED;
+    }
+    if (child > 0) {
+        close(ends[1]);
+        return wait_for_daemon(ends[0]);
+    }
+    close(ends[0]);
+    setsid();
+    m.ready_fd = ends[1];
+    return serve(&m, name0);
+}

@@ -1,0 +1,69 @@
+/* dlfuse status: prints the mount's status.json, as it is or one "key value" a line. */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/commands.h"
+#include "fuse/control.h"
+
+/* The text is the node's own (status.c), one pair a line: punctuation goes, the rest stays. */
+static void print_plain(char *line)
+{
+    char *out = line;
+    for (const char *p = line; *p; p++)
+        if (!strchr("\"{}[]", *p) && !(*p == ',' && (p[1] == '\n' || p[1] == 0)) && *p != '\n')
+            *out++ = *p;
+    *out = 0;
+    line += strspn(line, " ");
+    char *colon = strstr(line, ": ");
+    if (colon) {
+        *colon = 0;
+        printf("%-18s %s\n", line, colon + 2);
+    }
+}
+
+static int print_file(FILE *in, bool json)
+{
+    char line[8192];
+    while (fgets(line, sizeof(line), in)) {
+        if (json)
+            fputs(line, stdout);
+        else
+            print_plain(line);
+    }
+    return ferror(in) ? -errno : 0;
+}
+
+int dlf_cmd_status(int argc, char **argv)
+{
+    char path[PATH_MAX];
+    const char *directory = NULL;
+    bool json = false;
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else if (argv[i][0] == '-' || directory) {
+            fprintf(stderr, "dlfuse status: %s: unexpected; see dlfuse --help\n", argv[i]);
+            return DLF_EXIT_USAGE;
+        } else
+            directory = argv[i];
+    }
+    if (!directory) {
+        fputs("dlfuse status: DIR is missing; see dlfuse --help\n", stderr);
+        return DLF_EXIT_USAGE;
+    }
+    snprintf(path, sizeof(path), "%s/" DLF_STATUS_FILE, directory);
+    FILE *in = fopen(path, "re");
+    if (!in) {
+        fprintf(stderr, "dlfuse status: %s: %s\n", directory,
+                errno == ENOENT ? "no dlfuse is mounted there" : strerror(errno));
+        return DLF_EXIT_FAILED;
+    }
+    int rc = print_file(in, json);
+    fclose(in);
+    if (rc < 0)
+        fprintf(stderr, "dlfuse status: %s: %s\n", path, strerror(-rc));
+    return rc < 0 || fflush(stdout) != 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}

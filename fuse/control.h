@@ -1,0 +1,33 @@
+/*
+ * How `dlfuse status` and `dlfuse handover` reach a running `dlfuse mount`: through the mount
+ * itself. status.json is read like a file; hand-over is an ioctl on root.img. No socket, no pid
+ * file, and the mount's own permissions decide who may.
+ */
+#ifndef DLFUSE_FUSE_CONTROL_H
+#define DLFUSE_FUSE_CONTROL_H
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#define DLF_IMAGE_FILE "root.img"
+#define DLF_STATUS_FILE "status.json"
+
+/* Characters of a loop device's path, NUL included. "/dev/loop1048575" is the longest there is. */
+#define DLF_LOOP_PATH_MAX 64
+
+/* The argument of DLF_IOC_HANDOVER. */
+struct dlf_handover_request {
+    char
+        path[DLF_LOOP_PATH_MAX]; /* NUL-terminated; opened by the node, in its own root directory */
+    uint32_t device_major;       /* what path must be */
+    uint32_t device_minor;
+};
+
+/*
+ * Arms the hand-over of a loop device. 0; ENOENT or EACCES: the node cannot open path; ENODEV: path
+ * is not that device; EALREADY: another is armed; EOPNOTSUPP: the cache is too small for the whole
+ * image, it will never be complete.
+ */
+#define DLF_IOC_HANDOVER _IOW('D', 1, struct dlf_handover_request)
+
+#endif

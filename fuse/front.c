@@ -1,0 +1,355 @@
+/*
+ * FUSE's low-level operations. Inode 1 is the directory, 2 root.img, 3 status.json. Immutable after
+ * opening but for what libfuse keeps; entered by its threads. Does not know about chunks or HTTP.
+ */
+#define FUSE_USE_VERSION 35
+#include "fuse/front.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse/log.h"
+#include "fuse/status.h"
+
+/* Bytes of one FUSE read; the kernel's own limit is 1 MiB (256 pages, since Linux 4.20). */
+#define READ_MAX (1u << 20)
+
+/* Seconds; nothing here ever changes its attributes. A day, as the kernel counts them in jiffies.
+ */
+#define ATTR_TIMEOUT 86400.0
+
+/*
+ * Asynchronous reads that the kernel keeps in flight. A loop device with direct I/O sends all of
+ * its reads that way, and a small number would make cold reads wait for each other.
+ */
+#define BACKGROUND_MAX 64
+
+#define INO_IMAGE 2
+#define INO_STATUS 3
+
+struct dlf_front {
+    struct dlf_front_config config;
+    struct fuse_session *session;
+    uid_t uid;
+    gid_t gid;
+    time_t mounted; /* shown as the files' times */
+    bool signals;
+};
+
+static void fill_attr(const struct dlf_front *front, fuse_ino_t ino, struct stat *st)
+{
+    memset(st, 0, sizeof(*st));
+    st->st_ino = ino;
+    st->st_uid = front->uid;
+    st->st_gid = front->gid;
+    st->st_mtime = st->st_ctime = st->st_atime = front->mounted;
+    st->st_blksize = 4096;
+    st->st_nlink = 1;
+    st->st_mode = S_IFREG | 0444;
+    if (ino == FUSE_ROOT_ID) {
+        st->st_mode = S_IFDIR | 0555;
+        st->st_nlink = 2;
+    } else if (ino == INO_IMAGE) {
+        const struct dlf_index_head *head = dlf_image_head(front->config.image);
+        st->st_size = (off_t)head->image_size;
+        st->st_blocks = (blkcnt_t)(head->data_size / 512);
+    }
+}
+
+static struct dlf_front *front_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+    (void)userdata;
+    conn->max_read = READ_MAX; /* must equal the mount option (libfuse before 3.15) */
+    conn->max_readahead = READ_MAX;
+    conn->max_background = BACKGROUND_MAX;
+    conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+    conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA; /* the data never change */
+    if (conn->capable & FUSE_CAP_SPLICE_WRITE)
+        conn->want |= FUSE_CAP_SPLICE_WRITE;
+    if (conn->capable & FUSE_CAP_SPLICE_MOVE)
+        conn->want |= FUSE_CAP_SPLICE_MOVE;
+}
+
+static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry = {.attr_timeout = ATTR_TIMEOUT, .entry_timeout = ATTR_TIMEOUT};
+    if (parent == FUSE_ROOT_ID && strcmp(name, DLF_IMAGE_FILE) == 0)
+        entry.ino = INO_IMAGE;
+    else if (parent == FUSE_ROOT_ID && strcmp(name, DLF_STATUS_FILE) == 0)
+        entry.ino = INO_STATUS;
+    if (!entry.ino) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    fill_attr(front_of(req), entry.ino, &entry.attr);
+    fuse_reply_entry(req, &entry);
+}
+
+static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct stat st;
+    (void)fi;
+    fill_attr(front_of(req), ino, &st);
+    fuse_reply_attr(req, &st, ATTR_TIMEOUT);
+}
+
+static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi)
+{
+    static const struct {
+        const char *name;
+        fuse_ino_t ino;
+    } entries[] = {{".", FUSE_ROOT_ID},
+                   {"..", FUSE_ROOT_ID},
+                   {DLF_IMAGE_FILE, INO_IMAGE},
+                   {DLF_STATUS_FILE, INO_STATUS}};
+    char buffer[1024];
+    size_t used = 0;
+    (void)fi;
+    if (ino != FUSE_ROOT_ID) {
+        fuse_reply_err(req, ENOTDIR);
+        return;
+    }
+    if (size > sizeof(buffer))
+        size = sizeof(buffer);
+    for (size_t i = (size_t)offset; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        struct stat st;
+        fill_attr(front_of(req), entries[i].ino, &st);
+        size_t n = fuse_add_direntry(req, buffer + used, size - used, entries[i].name, &st,
+                                     (off_t)(i + 1));
+        if (n > size - used)
+            break;
+        used += n;
+    }
+    fuse_reply_buf(req, buffer, used);
+}
+
+/* status.json is one text from open to release, whatever happens meanwhile. */
+static void open_status(fuse_req_t req, struct fuse_file_info *fi)
+{
+    struct dlf_front *front = front_of(req);
+    char *text = dlf_status_json(front->config.image, front->config.url,
+                                 dlf_handover_state(front->config.handover));
+    if (!text) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    fi->fh = (uint64_t)(uintptr_t)text;
+    fi->direct_io = 1; /* its size is not known before it is read */
+    if (fuse_reply_open(req, fi) < 0)
+        free(text);
+}
+
+static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    if (ino == FUSE_ROOT_ID) {
+        fuse_reply_err(req, EISDIR);
+    } else if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+        fuse_reply_err(req, EROFS);
+    } else if (ino == INO_STATUS) {
+        open_status(req, fi);
+    } else {
+        fi->keep_cache = 1;
+        fuse_reply_open(req, fi);
+    }
+}
+
+static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    if (ino == INO_STATUS)
+        free((char *)(uintptr_t)fi->fh);
+    fuse_reply_err(req, 0);
+}
+
+static void read_status(fuse_req_t req, size_t size, off_t offset, const char *text)
+{
+    size_t length = strlen(text);
+    size_t from = (size_t)offset < length ? (size_t)offset : length;
+    fuse_reply_buf(req, text + from, size < length - from ? size : length - from);
+}
+
+static void parked_done(void *cookie, int rc, const uint8_t *bytes, uint32_t size)
+{
+    fuse_req_t req = cookie;
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_buf(req, (const char *)bytes, size);
+}
+
+static void read_image(fuse_req_t req, size_t size, off_t offset)
+{
+    struct dlf_image *image = front_of(req)->config.image;
+    uint64_t image_size = dlf_image_head(image)->image_size;
+    if ((uint64_t)offset >= image_size) {
+        fuse_reply_buf(req, NULL, 0);
+        return;
+    }
+    if (size > image_size - (uint64_t)offset)
+        size = (size_t)(image_size - (uint64_t)offset);
+    if (!dlf_image_read_now(image, (uint64_t)offset, (uint32_t)size)) {
+        dlf_image_read(image, (uint64_t)offset, (uint32_t)size, parked_done, req);
+        return;
+    }
+    struct fuse_bufvec from = FUSE_BUFVEC_INIT(size);
+    from.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
+    from.buf[0].fd = dlf_image_fd(image);
+    from.buf[0].pos = offset;
+    fuse_reply_data(req, &from, FUSE_BUF_SPLICE_MOVE);
+}
+
+static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    if (ino == INO_STATUS)
+        read_status(req, size, offset, (const char *)(uintptr_t)fi->fh);
+    else
+        read_image(req, size, offset);
+}
+
+static void on_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    const struct dlf_index_head *head = dlf_image_head(front_of(req)->config.image);
+    struct statvfs st = {
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_blocks = (fsblkcnt_t)((head->image_size + 4095) / 4096),
+        .f_files = 2,
+        .f_namemax = 255,
+        .f_flag = ST_RDONLY,
+    };
+    (void)ino;
+    fuse_reply_statfs(req, &st);
+}
+
+static void on_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+                     struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+                     size_t out_size)
+{
+    struct dlf_front *front = front_of(req);
+    struct dlf_handover_request request;
+    (void)arg;
+    (void)fi;
+    (void)flags;
+    (void)out_size;
+    if (ino != INO_IMAGE || cmd != DLF_IOC_HANDOVER || in_size < sizeof(request)) {
+        fuse_reply_err(req, ENOTTY);
+        return;
+    }
+    /* Moving a device is root's business; with allow_other anybody may call. */
+    if (fuse_req_ctx(req)->uid != 0) {
+        fuse_reply_err(req, EPERM);
+        return;
+    }
+    if (!front->config.cache_is_whole) {
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    memcpy(&request, in, sizeof(request));
+    int rc = dlf_handover_arm(front->config.handover, &request);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = on_init,
+    .lookup = on_lookup,
+    .getattr = on_getattr,
+    .readdir = on_readdir,
+    .open = on_open,
+    .release = on_release,
+    .read = on_read,
+    .statfs = on_statfs,
+    .ioctl = on_ioctl,
+};
+
+/* A mount option's value: libfuse splits at commas unless they are escaped. */
+static void escape(char *out, size_t room, const char *text)
+{
+    size_t n = 0;
+    for (; *text && n + 2 < room; text++) {
+        if (*text == ',' || *text == '\\')
+            out[n++] = '\\';
+        out[n++] = *text;
+    }
+    out[n] = 0;
+}
+
+static struct fuse_session *new_session(struct dlf_front *front)
+{
+    char options[DLF_URL_MAX * 2 + 128];
+    char source[DLF_URL_MAX * 2];
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    struct fuse_session *session = NULL;
+
+    escape(source, sizeof(source), front->config.url);
+    snprintf(options, sizeof(options), "ro,fsname=%s,subtype=dlfuse,max_read=%u%s", source,
+             READ_MAX, front->config.allow_other ? ",allow_other" : "");
+    if (fuse_opt_add_arg(&args, "dlfuse") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
+        fuse_opt_add_arg(&args, options) == 0)
+        session = fuse_session_new(&args, &operations, sizeof(operations), front);
+    fuse_opt_free_args(&args);
+    return session;
+}
+
+int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *config,
+                   struct dlf_err *err)
+{
+    struct dlf_front *f = calloc(1, sizeof(*f));
+    if (!f)
+        return dlf_fail(err, ENOMEM, "out of memory");
+    f->config = *config;
+    f->uid = getuid();
+    f->gid = getgid();
+    f->mounted = (time_t)dlf_image_manifest(config->image)->created;
+    f->session = new_session(f);
+    if (!f->session) {
+        free(f);
+        return dlf_fail(err, EIO, "libfuse makes no session");
+    }
+    if (fuse_session_mount(f->session, config->directory) != 0) {
+        fuse_session_destroy(f->session);
+        free(f);
+        return dlf_fail(err, EIO, "%s: cannot be mounted on", config->directory);
+    }
+    f->signals = fuse_set_signal_handlers(f->session) == 0;
+    *front = f;
+    return 0;
+}
+
+int dlf_front_serve(struct dlf_front *front)
+{
+    struct fuse_loop_config loop = {.clone_fd = 0, .max_idle_threads = 4};
+    int rc = fuse_session_loop_mt(front->session, &loop);
+    /* A positive number is the signal that ended it. */
+    return rc < 0 ? -EIO : 0;
+}
+
+int dlf_front_detach(struct dlf_front *front)
+{
+    return umount2(front->config.directory, MNT_DETACH) < 0 ? -errno : 0;
+}
+
+void dlf_front_close(struct dlf_front *front)
+{
+    if (!front)
+        return;
+    if (front->signals)
+        fuse_remove_signal_handlers(front->session);
+    fuse_session_unmount(front->session);
+    fuse_session_destroy(front->session);
+    free(front);
+}

@@ -1,0 +1,44 @@
+/*
+ * The front: the FUSE file system that shows an image as a directory with root.img and status.json.
+ *
+ * The only file that knows libfuse. Reads whose bytes are present are answered in FUSE's own
+ * threads; the others are parked in the image and answered from the scheduler's thread, so that a
+ * slow network uses up no thread. Each request gets exactly one reply.
+ */
+#ifndef DLFUSE_FUSE_FRONT_H
+#define DLFUSE_FUSE_FRONT_H
+
+#include <stdbool.h>
+
+#include "format/err.h"
+#include "fuse/handover.h"
+#include "fuse/image.h"
+
+struct dlf_front;
+
+struct dlf_front_config {
+    struct dlf_image *image;
+    struct dlf_handover *handover;
+    const char *url; /* shown as the mount's source */
+    const char *directory;
+    bool allow_other;
+    bool cache_is_whole; /* the cache may hold all of the image: hand-over is possible */
+};
+
+/* Mounts. 0, or -EIO; libfuse and fusermount3 say more on stderr. */
+int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *config,
+                   struct dlf_err *err);
+
+/* Serves until the file system is unmounted or a SIGTERM, SIGINT or SIGHUP comes. 0 or -EIO. */
+int dlf_front_serve(struct dlf_front *front);
+
+/*
+ * Takes the mount out of the directory tree; those who have files open keep them, and when they are
+ * closed dlf_front_serve returns. Needs CAP_SYS_ADMIN. Any thread. 0 or a negative errno.
+ */
+int dlf_front_detach(struct dlf_front *front);
+
+/* Unmounts if that has not happened. */
+void dlf_front_close(struct dlf_front *front);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * LOOP_CHANGE_FD. The kernel freezes the device's queue for it and waits for the reads that are in
+ * flight, which this process has to answer: so it is called in a thread of its own, never in one
+ * that serves. lock guards everything and is held over no system call that waits.
+ */
+#include "fuse/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fuse/log.h"
+
+enum state { NONE, ARMED, MOVING, DONE, REFUSED };
+
+struct dlf_handover {
+    int complete_fd;
+    void (*moved)(void *cookie, const char *path);
+    void *cookie;
+
+    pthread_mutex_t lock;
+    enum state state;
+    bool complete;
+    int loop_fd; /* -1 when not armed */
+    char path[DLF_LOOP_PATH_MAX];
+    bool thread_made;
+    pthread_t thread;
+};
+
+struct dlf_handover *dlf_handover_new(int complete_fd,
+                                      void (*moved)(void *cookie, const char *path), void *cookie)
+{
+    struct dlf_handover *h = calloc(1, sizeof(*h));
+    if (!h)
+        return NULL;
+    h->complete_fd = fcntl(complete_fd, F_DUPFD_CLOEXEC, 0);
+    if (h->complete_fd < 0) {
+        free(h);
+        return NULL;
+    }
+    h->moved = moved;
+    h->cookie = cookie;
+    h->loop_fd = -1;
+    pthread_mutex_init(&h->lock, NULL);
+    return h;
+}
+
+void dlf_handover_free(struct dlf_handover *h)
+{
+    if (!h)
+        return;
+    if (h->thread_made)
+        pthread_join(h->thread, NULL);
+    if (h->loop_fd >= 0)
+        close(h->loop_fd);
+    close(h->complete_fd);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+static void *move_thread(void *cookie)
+{
+    struct dlf_handover *h = cookie;
+    int rc = ioctl(h->loop_fd, LOOP_CHANGE_FD, h->complete_fd) < 0 ? -errno : 0;
+    pthread_mutex_lock(&h->lock);
+    h->state = rc == 0 ? DONE : REFUSED;
+    close(h->loop_fd);
+    h->loop_fd = -1;
+    pthread_mutex_unlock(&h->lock);
+    if (rc < 0)
+        dlf_warn("%s stays on FUSE: the kernel refuses to change its file: %s", h->path,
+                 strerror(-rc));
+    else
+        h->moved(h->cookie, h->path);
+    return NULL;
+}
+
+static void move_if_ready_locked(struct dlf_handover *h)
+{
+    if (h->state != ARMED || !h->complete)
+        return;
+    h->state = MOVING;
+    h->thread_made = pthread_create(&h->thread, NULL, move_thread, h) == 0;
+    if (!h->thread_made)
+        h->state = REFUSED;
+}
+
+static int open_device(const struct dlf_handover_request *request)
+{
+    struct stat st;
+    int fd = open(request->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) ||
+        st.st_rdev != makedev(request->device_major, request->device_minor)) {
+        close(fd);
+        return -ENODEV;
+    }
+    return fd;
+}
+
+int dlf_handover_arm(struct dlf_handover *h, const struct dlf_handover_request *request)
+{
+    int fd = -1;
+    int rc = 0;
+    if (memchr(request->path, 0, sizeof(request->path)))
+        fd = open_device(request);
+    else
+        fd = -EINVAL;
+    if (fd < 0)
+        return fd;
+    pthread_mutex_lock(&h->lock);
+    if (h->state == NONE) {
+        h->loop_fd = fd;
+        memcpy(h->path, request->path, sizeof(h->path));
+        h->state = ARMED;
+        move_if_ready_locked(h);
+    } else {
+        rc = -EALREADY;
+        close(fd);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return rc;
+}
+
+void dlf_handover_complete(struct dlf_handover *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->complete = true;
+    move_if_ready_locked(h);
+    pthread_mutex_unlock(&h->lock);
+}
+
+const char *dlf_handover_state(struct dlf_handover *h)
+{
+    static const char *const names[] = {
+        [NONE] = "none", [ARMED] = "armed",     [MOVING] = "armed",
+        [DONE] = "done", [REFUSED] = "refused",
+    };
+    pthread_mutex_lock(&h->lock);
+    const char *name = names[h->state];
+    pthread_mutex_unlock(&h->lock);
+    return name;
+}

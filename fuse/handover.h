@@ -1,0 +1,35 @@
+/*
+ * The hand-over: a read-only loop device on root.img is moved to the complete cache file by
+ * LOOP_CHANGE_FD, while it is in use. Then nothing needs the FUSE mount or this process any more.
+ *
+ *   NONE -> ARMED (a device is known) -> DONE | REFUSED (the kernel said no: the node stays)
+ */
+#ifndef DLFUSE_FUSE_HANDOVER_H
+#define DLFUSE_FUSE_HANDOVER_H
+
+#include "fuse/control.h"
+
+struct dlf_handover;
+
+/*
+ * complete_fd: the file that will be complete; a duplicate is kept. moved: called once, in a thread
+ * of its own, when the device has been moved, with the device's path. NULL when out of memory or
+ * file descriptors.
+ */
+struct dlf_handover *dlf_handover_new(int complete_fd,
+                                      void (*moved)(void *cookie, const char *path), void *cookie);
+
+/* Waits for a move that has begun. */
+void dlf_handover_free(struct dlf_handover *handover);
+
+/* Remembers and opens the device; moves it when the image is complete already. As DLF_IOC_HANDOVER,
+ * a negative errno. Any thread. */
+int dlf_handover_arm(struct dlf_handover *handover, const struct dlf_handover_request *request);
+
+/* The image is complete: moves the device if there is one. Any thread; does not block. */
+void dlf_handover_complete(struct dlf_handover *handover);
+
+/* "none", "armed", "done", "refused". Any thread. */
+const char *dlf_handover_state(struct dlf_handover *handover);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * The image: bytes at offsets, from the cache or, when they come, from the network.
+ *
+ * Ties manifest, index pages, cache and scheduler together: reads are parked until their bytes are
+ * there, sequential ones are read ahead, and what nobody asked for is filled in until the image is
+ * complete.
+ */
+#ifndef DLFUSE_FUSE_IMAGE_H
+#define DLFUSE_FUSE_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/err.h"
+#include "format/manifest.h"
+#include "fuse/cache.h"
+#include "fuse/scheduler.h"
+
+struct dlf_image;
+
+struct dlf_image_config {
+    const char *const *urls; /* of NAME.dlfuse, mirrors of each other; DLF_MIRRORS_MAX at most */
+    unsigned url_count;
+    int cache_fd;           /* the cache's file, taken over; -1: a memfd */
+    const char *cache_name; /* of cache_fd's file, for messages; kept by the caller */
+    uint64_t cache_bytes;   /* of content held at a time */
+    bool prefetch;
+    bool resume;         /* cache_fd may hold chunks from before */
+    bool bulk;           /* nobody reads: fetch as fast as the network goes */
+    bool patient;        /* keep trying when the manifest cannot be had, with a log line */
+    uint64_t timeout_ms; /* for each read; 0: for ever */
+
+    /*
+     * Once, when every chunk is here; connections are closed then. From the scheduler's thread or
+     * from within dlf_image_fill.
+     */
+    void (*complete)(void *cookie);
+    void *cookie;
+};
+
+struct dlf_image_stats {
+    uint64_t reads; /* asked for by read, wait or not */
+    uint64_t read_bytes;
+    uint64_t read_hits;  /* served without a wait */
+    uint64_t read_waits; /* parked until something was fetched */
+    uint64_t wait_ms_total;
+    uint64_t wait_ms_max;
+    bool filling;
+    bool complete;
+    struct dlf_cache_stats cache;
+    struct dlf_sched_stats sched;
+};
+
+/*
+ * Fetches and checks the manifest and the index head. Blocks. 0; the source's codes; -EBADMSG,
+ * -ENOTSUP, -EFBIG for a manifest or head that is none; -EINVAL for a URL that cannot be one.
+ */
+int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
+                   struct dlf_err *err);
+
+/* Parked reads are done with -EIO. */
+void dlf_image_close(struct dlf_image *image);
+
+const struct dlf_manifest *dlf_image_manifest(const struct dlf_image *image);
+const struct dlf_index_head *dlf_image_head(const struct dlf_image *image);
+const struct dlf_source *dlf_image_source(const struct dlf_image *image);
+int dlf_image_fd(const struct dlf_image *image);
+
+/* Begins to fetch the rest of the image, in image order. */
+void dlf_image_fill(struct dlf_image *image);
+
+/* The fill has come to its end without completing the image; why is in the log. */
+bool dlf_image_stuck(struct dlf_image *image);
+
+/*
+ * True when [offset, offset + size), inside the image, can be read from dlf_image_fd now and for
+ * ever. Counts as a read.
+ */
+bool dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t size);
+
+/*
+ * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from
+ * this or the scheduler's thread; bytes are valid during the call. rc: 0, -EIO, -ENOMEM,
+ * -ETIMEDOUT. At most 64 MiB of reads are in work, more wait in line.
+ */
+void dlf_image_read(struct dlf_image *image, uint64_t offset, uint32_t size,
+                    void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size),
+                    void *cookie);
+
+void dlf_image_stats(struct dlf_image *image, struct dlf_image_stats *stats);
+
+#endif

@@ -1,0 +1,288 @@
+/*
+ * From URLs to an open image: manifest, index head, and the layers below in the order that each
+ * needs. One thread, at start-up; nothing here runs afterwards but dlf_image_close.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fuse/image_private.h"
+#include "fuse/log.h"
+#include "fuse/util.h"
+
+/* Transfers at a time: what DESIGN allows until bandwidth and delay are measured. */
+#define CONNECTIONS 4
+
+/* Milliseconds without a byte after which a transfer is given up and tried anew. */
+#define STALL_MS 10000
+
+/* URLs, split where the file's name begins. */
+struct locations {
+    char *bases[DLF_MIRRORS_MAX];
+    unsigned count;
+    char file[DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX)];
+};
+
+static void locations_free(struct locations *at)
+{
+    for (unsigned i = 0; i < at->count; i++)
+        free(at->bases[i]);
+}
+
+static int add_location(struct locations *at, const char *url, struct dlf_err *err)
+{
+    const char *slash = strrchr(url, '/');
+    size_t suffix = strlen(DLF_MANIFEST_SUFFIX);
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return dlf_fail(err, EINVAL, "%s: not an http:// or https:// URL", url);
+    size_t length = strlen(slash + 1);
+    if (slash - url < 8 || length <= suffix ||
+        strcmp(slash + 1 + length - suffix, DLF_MANIFEST_SUFFIX) != 0)
+        return dlf_fail(err, EINVAL, "%s: the URL must end in /NAME" DLF_MANIFEST_SUFFIX, url);
+    if (strlen(url) >= DLF_URL_MAX || length >= sizeof(at->file))
+        return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", url);
+    if (at->count == 0)
+        memcpy(at->file, slash + 1, length + 1);
+    else if (strcmp(at->file, slash + 1) != 0)
+        return dlf_fail(err, EINVAL, "%s: a mirror's file must have the same name, %s", url,
+                        at->file);
+    if (at->count == DLF_MIRRORS_MAX)
+        return dlf_fail(err, EINVAL, "%s: at most %d mirrors", url, DLF_MIRRORS_MAX);
+    at->bases[at->count] = strndup(url, (size_t)(slash - url) + 1);
+    if (!at->bases[at->count])
+        return dlf_fail(err, ENOMEM, "out of memory");
+    at->count++;
+    return 0;
+}
+
+static int parse_manifest(struct dlf_image *im, const struct locations *at, const char *text,
+                          size_t size, struct dlf_err *err)
+{
+    struct dlf_err why;
+    int rc = dlf_manifest_parse(&im->manifest, text, size, &why);
+    if (rc < 0)
+        return dlf_fail(err, -rc, "%s%s: %s", at->bases[0], at->file, why.msg);
+    size_t length = strlen(im->manifest.name);
+    if (strncmp(at->file, im->manifest.name, length) != 0 ||
+        strcmp(at->file + length, DLF_MANIFEST_SUFFIX) != 0)
+        return dlf_fail(err, EBADMSG, "%s%s: this is the manifest of another image, \"%s\"",
+                        at->bases[0], at->file, im->manifest.name);
+    return 0;
+}
+
+static int get_manifest(struct dlf_image *im, struct dlf_source *source, const struct locations *at,
+                        struct dlf_err *err)
+{
+    uint8_t *text = malloc(DLF_MANIFEST_MAX);
+    if (!text)
+        return dlf_fail(err, ENOMEM, "out of memory");
+    int64_t n = dlf_source_get_whole(source, at->file, text, DLF_MANIFEST_MAX, err);
+    int rc = n < 0 ? (int)n : parse_manifest(im, at, (const char *)text, (size_t)n, err);
+    free(text);
+    return rc;
+}
+
+/* A fetch that the opening thread waits for. */
+struct head_fetch {
+    struct dlf_fetch fetch; /* first: callbacks get its address */
+    struct dlf_image *image;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool finished;
+    int rc;
+    struct dlf_err err;
+    struct dlf_index_head head;
+};
+
+static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct head_fetch *hf = (struct head_fetch *)fetch;
+    const struct dlf_manifest *m = &hf->image->manifest;
+    char path[DLF_OBJECT_PATH_MAX];
+    struct dlf_err why;
+    dlf_object_path(path, "index", &m->index);
+    if (rc == 0) {
+        rc = dlf_index_head_parse(&hf->head, bytes, m->index_head_size, m->image_size,
+                                  m->index_size, &why);
+        if (rc < 0)
+            dlf_fail(&hf->err, -rc, "%s: %s", path, why.msg);
+    } else {
+        hf->err = *err;
+    }
+    pthread_mutex_lock(&hf->lock);
+    hf->rc = rc;
+    hf->finished = true;
+    pthread_cond_signal(&hf->changed);
+    pthread_mutex_unlock(&hf->lock);
+}
+
+static int get_head(struct dlf_image *im, bool patient, struct dlf_err *err)
+{
+    const struct dlf_manifest *m = &im->manifest;
+    struct head_fetch hf = {
+        .fetch = {.kind = "index",
+                  .object = m->index,
+                  .length = m->index_head_size,
+                  .sha256 = m->index_head,
+                  .class = DLF_DEMAND,
+                  .once = !patient,
+                  .done = head_done},
+        .image = im,
+    };
+    pthread_mutex_init(&hf.lock, NULL);
+    pthread_cond_init(&hf.changed, NULL);
+    dlf_sched_submit(im->sched, &hf.fetch);
+    pthread_mutex_lock(&hf.lock);
+    while (!hf.finished)
+        pthread_cond_wait(&hf.changed, &hf.lock);
+    pthread_mutex_unlock(&hf.lock);
+    pthread_cond_destroy(&hf.changed);
+    pthread_mutex_destroy(&hf.lock);
+    if (hf.rc < 0) {
+        *err = hf.err;
+        return hf.rc;
+    }
+    im->pages = dlf_pages_new(&hf.head);
+    if (!im->pages) {
+        dlf_index_head_free(&hf.head);
+        return dlf_fail(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static int open_cache(struct dlf_image *im, const struct dlf_image_config *config,
+                      struct dlf_err *err)
+{
+    int fd = config->cache_fd;
+    if (fd < 0)
+        fd = memfd_create("root.img", MFD_CLOEXEC);
+    if (fd < 0)
+        return dlf_fail(err, errno, "cannot make the cache in RAM: %s", strerror(errno));
+    struct dlf_cache_config cache = {
+        .fd = fd,
+        .name = config->cache_fd < 0 ? "the cache in RAM" : config->cache_name,
+        .limit_bytes = config->cache_bytes,
+        .resume = config->resume,
+        .pages = im->pages,
+        .sched = im->sched,
+        .timeout_ms = config->timeout_ms,
+        .settled = dlf_image_chunk_settled,
+        .cookie = im,
+    };
+    im->page_loading =
+        calloc((size_t)dlf_pages_head(im->pages)->page_count + 1, sizeof(*im->page_loading));
+    if (!im->page_loading) {
+        close(fd);
+        return dlf_fail(err, ENOMEM, "out of memory");
+    }
+    return dlf_cache_new(&im->cache, &cache, err);
+}
+
+/* Until the manifest is here, or once when nobody is patient. */
+static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
+                             const struct locations *at, bool patient, struct dlf_err *err)
+{
+    for (unsigned round = 0;; round++) {
+        int rc = get_manifest(im, source, at, err);
+        if (rc == 0 || !patient)
+            return rc;
+        uint64_t wait = dlf_backoff_ms(round);
+        dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait);
+        usleep((useconds_t)(wait * 1000));
+    }
+}
+
+static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
+                       const struct locations *at, struct dlf_err *err)
+{
+    unsigned stall = config->timeout_ms && config->timeout_ms < STALL_MS
+                         ? (unsigned)config->timeout_ms
+                         : STALL_MS;
+    struct dlf_source *source =
+        dlf_source_new((const char *const *)at->bases, at->count, CONNECTIONS, stall);
+    if (!source)
+        return dlf_fail(err, ENOMEM, "out of memory");
+    int rc = wait_for_manifest(im, source, at, config->patient, err);
+    if (rc < 0) {
+        dlf_source_free(source);
+        return rc;
+    }
+    uint32_t piece_max =
+        im->manifest.index_head_size > DLF_CHUNK_MAX ? im->manifest.index_head_size : DLF_CHUNK_MAX;
+    im->sched = dlf_sched_new(source, piece_max, config->bulk);
+    if (!im->sched)
+        return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
+    rc = get_head(im, config->patient, err);
+    return rc < 0 ? rc : open_cache(im, config, err);
+}
+
+int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
+                   struct dlf_err *err)
+{
+    struct locations at = {.count = 0};
+    int rc = 0;
+    struct dlf_image *im = calloc(1, sizeof(*im));
+    if (!im)
+        return dlf_fail(err, ENOMEM, "out of memory");
+    pthread_mutex_init(&im->page_lock, NULL);
+    pthread_mutex_init(&im->read_lock, NULL);
+    pthread_mutex_init(&im->ahead_lock, NULL);
+    pthread_mutex_init(&im->fill_lock, NULL);
+    im->parked_end = &im->parked;
+    im->prefetch = config->prefetch;
+    im->timeout_ms = config->timeout_ms;
+    im->cache_bytes = config->cache_bytes;
+    im->complete = config->complete;
+    im->cookie = config->cookie;
+    for (unsigned i = 0; rc == 0 && i < config->url_count; i++)
+        rc = add_location(&at, config->urls[i], err);
+    if (rc == 0)
+        rc = open_layers(im, config, &at, err);
+    locations_free(&at);
+    if (rc < 0) {
+        dlf_image_close(im);
+        return rc;
+    }
+    *image = im;
+    return 0;
+}
+
+void dlf_image_close(struct dlf_image *im)
+{
+    if (!im)
+        return;
+    dlf_sched_free(im->sched);
+    dlf_cache_free(im->cache);
+    dlf_pages_free(im->pages);
+    free(im->page_loading);
+    pthread_mutex_destroy(&im->page_lock);
+    pthread_mutex_destroy(&im->read_lock);
+    pthread_mutex_destroy(&im->ahead_lock);
+    pthread_mutex_destroy(&im->fill_lock);
+    free(im);
+}
+
+const struct dlf_manifest *dlf_image_manifest(const struct dlf_image *im)
+{
+    return &im->manifest;
+}
+
+const struct dlf_index_head *dlf_image_head(const struct dlf_image *im)
+{
+    return dlf_pages_head(im->pages);
+}
+
+const struct dlf_source *dlf_image_source(const struct dlf_image *im)
+{
+    return dlf_sched_source(im->sched);
+}
+
+int dlf_image_fd(const struct dlf_image *im)
+{
+    return dlf_cache_fd(im->cache);
+}

@@ -1,0 +1,76 @@
+/*
+ * What the image's files share: image_open.c, image_pages.c, image_read.c, image_fill.c. Nobody
+ * else includes it.
+ *
+ * Locks, in the order in which they may be taken; no callback is called with one held:
+ *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
+ */
+#ifndef DLFUSE_FUSE_IMAGE_PRIVATE_H
+#define DLFUSE_FUSE_IMAGE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fuse/image.h"
+#include "fuse/pages.h"
+
+/* A sequential reader that is read ahead of. */
+struct ahead_stream {
+    uint64_t next;   /* where its next read should begin, bytes */
+    uint64_t asked;  /* up to where chunks were asked for */
+    uint64_t window; /* bytes ahead of next; 0 until it has read twice in a row */
+    uint64_t used;   /* ahead_clock when it last read */
+};
+#define AHEAD_STREAMS 16
+
+struct dlf_image {
+    /* Set when opened. */
+    struct dlf_manifest manifest;
+    struct dlf_sched *sched;
+    struct dlf_pages *pages;
+    struct dlf_cache *cache;
+    bool prefetch;
+    uint64_t timeout_ms;
+    uint64_t cache_bytes;
+    void (*complete)(void *cookie);
+    void *cookie;
+
+    pthread_mutex_t page_lock;
+    struct page_fetch **page_loading; /* by page; NULL when it is not on its way */
+
+    pthread_mutex_t read_lock;
+    uint64_t reading_bytes;    /* of reads in work */
+    struct image_read *parked; /* reads that wait in line, first first */
+    struct image_read **parked_end;
+    bool admitting;
+    uint64_t wait_ms_total;
+    uint64_t wait_ms_max;
+
+    pthread_mutex_t ahead_lock;
+    struct ahead_stream streams[AHEAD_STREAMS];
+    uint64_t ahead_clock;
+
+    pthread_mutex_t fill_lock;
+    bool filling;
+    uint64_t fill_cursor;      /* all before it was asked for, bytes */
+    uint64_t fill_outstanding; /* bytes of content asked for and not settled */
+    bool fill_waits;           /* for an index page */
+    struct dlf_waiter fill_waiter;
+    bool complete_said;
+
+    atomic_uint_fast64_t reads;
+    atomic_uint_fast64_t read_bytes;
+    atomic_uint_fast64_t read_waits;
+};
+
+/* image_pages.c: asks for an index page; as dlf_cache_get. */
+int dlf_image_page_get(struct dlf_image *image, uint32_t page, enum dlf_class class,
+                       struct dlf_waiter *waiter);
+
+/* image_fill.c: the cache's settled callback. cookie is the image. */
+void dlf_image_chunk_settled(void *cookie, uint32_t length, bool fill);
+
+/* image_ahead.c: a read of [offset, offset + size) was made. */
+void dlf_image_read_ahead(struct dlf_image *image, uint64_t offset, uint32_t size);
+
+#endif

@@ -1,0 +1,65 @@
+/* The dlfuse program: picks the command. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/commands.h"
+
+static const char help[] =
+    "Usage: dlfuse mount [-f] [-o OPTIONS] URL DIR\n"
+    "       dlfuse download [-q] [-o OPTIONS] URL FILE\n"
+    "       dlfuse status [--json] DIR\n"
+    "       dlfuse handover DIR LOOPDEV\n"
+    "\n"
+    "Serves a block image out of a chunk store on an HTTP server, verified, from the first bytes\n"
+    "on, and keeps what it has fetched in RAM until the image is complete.\n"
+    "\n"
+    "  mount      shows the image as DIR/root.img (also: mount -t fuse.dlfuse URL DIR)\n"
+    "  download   fetches the whole image into FILE; resumes FILE.part\n"
+    "  status     what is present, fetched and waited for, of the mount on DIR\n"
+    "  handover   when complete, moves LOOPDEV from DIR/root.img to RAM and ends the mount\n"
+    "\n"
+    "URL is http:// or https:// and ends in /NAME.dlfuse.\n"
+    "\n"
+    "  -f             stay in the foreground, log to stderr\n"
+    "  -q, --quiet    no progress bar\n"
+    "  -o cache=SIZE  most bytes of the image in RAM: 512M, 2G, 50% (of RAM, the default)\n"
+    "  -o fill=0      do not fetch what nobody reads (default 1)\n"
+    "  -o prefetch=0  do not read ahead (default 1)\n"
+    "  -o mirror=URL  another place of the same store; may be repeated\n"
+    "  -o timeout=SECONDS   fail reads after so long; 0, the default: try for ever\n"
+    "  -o log=stderr|syslog|kmsg, debug, allow_other, rootfs, chroot=DIR   see dlfuse(8)\n"
+    "\n"
+    "  --help, --version\n";
+
+static int usage(const char *what, const char *arg)
+{
+    fprintf(stderr, "dlfuse: %s%s; see dlfuse --help\n", what, arg);
+    return DLF_EXIT_USAGE;
+}
+
+static int print(const char *text)
+{
+    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
+        return print(help);
+    if (strcmp(command, "--version") == 0)
+        return print("dlfuse " DLFUSE_VERSION "\n");
+    if (strcmp(command, "mount") == 0)
+        return dlf_cmd_mount(argc - 2, argv + 2, argv[0]);
+    /* mount(8) calls the program of type fuse.dlfuse with the source first. */
+    if (strstr(command, "://"))
+        return dlf_cmd_mount(argc - 1, argv + 1, argv[0]);
+    if (strcmp(command, "download") == 0)
+        return dlf_cmd_download(argc - 2, argv + 2);
+    if (strcmp(command, "status") == 0)
+        return dlf_cmd_status(argc - 2, argv + 2);
+    if (strcmp(command, "handover") == 0)
+        return dlf_cmd_handover(argc - 2, argv + 2);
+    return *command ? usage("unknown command ", command) : usage("a command is missing", "");
+}

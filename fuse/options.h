@@ -1,0 +1,43 @@
+/*
+ * What the command line of `dlfuse mount` and `dlfuse download` says.
+ */
+#ifndef DLFUSE_FUSE_OPTIONS_H
+#define DLFUSE_FUSE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/err.h"
+#include "fuse/log.h"
+
+/* URLs: the first and its mirrors; the source's limit. */
+#define DLF_OPTION_URLS_MAX 16
+
+struct dlf_options {
+    const char *urls[DLF_OPTION_URLS_MAX]; /* the URL, then mirrors in the order given */
+    unsigned url_count;
+    const char *target; /* mount point, or the file to download to */
+    bool foreground;
+    bool quiet;
+    uint64_t cache_bytes; /* UINT64_MAX in download */
+    bool fill;
+    bool prefetch;
+    uint64_t timeout_ms; /* 0: for ever */
+    enum dlf_log_target log;
+    bool log_given;
+    bool debug;
+    bool rootfs;
+    bool allow_other;
+    const char *chroot; /* NULL: none */
+};
+
+/*
+ * Reads arguments after the command's name: -f, -q, -o OPTS, URL and the target, in any order.
+ * Keeps pointers into argv and writes into it. -EINVAL with a line that names the argument.
+ */
+int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct dlf_err *err);
+
+/* "24M", "1G", "4096", "50%" (of RAM); false when it is no size or out of range. */
+bool dlf_parse_size(const char *text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * The index in memory: its head, and the pages that have been loaded so far, as they came from the
+ * store (72 bytes a chunk, no second form). Pages only ever appear, so lookups take no lock.
+ *
+ * A chunk's number is its record's number in the whole index.
+ */
+#ifndef DLFUSE_FUSE_PAGES_H
+#define DLFUSE_FUSE_PAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/index.h"
+
+struct dlf_pages;
+
+enum dlf_spot_kind {
+    DLF_SPOT_UNKNOWN, /* the page that would tell is not loaded: see page */
+    DLF_SPOT_HOLE,    /* zeros up to end */
+    DLF_SPOT_CHUNK,   /* covered by record, chunk number chunk, up to end */
+};
+
+/* What lies at an offset of the image. */
+struct dlf_spot {
+    enum dlf_spot_kind kind;
+    uint32_t page;
+    uint64_t chunk;
+    uint64_t end; /* image offset */
+    struct dlf_record record;
+};
+
+/* Takes the head's tables over and leaves *head empty. NULL when out of memory. */
+struct dlf_pages *dlf_pages_new(struct dlf_index_head *head);
+void dlf_pages_free(struct dlf_pages *pages);
+
+const struct dlf_index_head *dlf_pages_head(const struct dlf_pages *pages);
+
+/* Takes over a checked page's bytes (malloc). Once for each page. */
+void dlf_pages_store(struct dlf_pages *pages, uint32_t page, uint8_t *data);
+bool dlf_pages_loaded(const struct dlf_pages *pages, uint32_t page);
+
+/* offset is below the image's size. */
+void dlf_pages_at(const struct dlf_pages *pages, uint64_t offset, struct dlf_spot *spot);
+
+/* The record of a chunk whose page is loaded. */
+void dlf_pages_record(const struct dlf_pages *pages, uint64_t chunk, struct dlf_record *record);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * The scheduler: fetches pieces of immutable objects, the wanted ones first, each one verified.
+ *
+ * One thread of its own, which also owns the source. A piece waits in one queue; when a transfer is
+ * free, the most urgent piece is taken together with its neighbours in the same object, and the run
+ * becomes one range request. Pieces are handed up one by one as their bytes arrive. A piece that
+ * fails is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts
+ * anew, for ever, unless it has a deadline or is asked for once.
+ *
+ * The queue's bound is its users': parked reads, the read-ahead window and the fill window.
+ */
+#ifndef DLFUSE_FUSE_SCHEDULER_H
+#define DLFUSE_FUSE_SCHEDULER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/digest.h"
+#include "format/err.h"
+#include "fuse/source.h"
+
+/* In order of priority. */
+enum dlf_class {
+    DLF_DEMAND,   /* somebody waits */
+    DLF_PREFETCH, /* somebody will probably ask soon */
+    DLF_FILL,     /* completes the image when the network is idle */
+};
+#define DLF_CLASSES 3
+
+struct dlf_sched;
+
+/* A piece. The caller owns it and keeps it until done was called, exactly once. */
+struct dlf_fetch {
+    const char *kind; /* "pack" or "index": where the object lies, see dlf_object_path */
+    struct dlf_sha256 object;
+    uint64_t offset;          /* in the object, bytes */
+    uint32_t length;          /* bytes, at least 1 */
+    struct dlf_sha256 sha256; /* of the piece's bytes */
+
+    /* enum dlf_class. May be raised while the piece is queued: store, then dlf_sched_kick. */
+    _Atomic uint8_t class;
+
+    bool once;                    /* fail when every mirror has failed once */
+    _Atomic uint64_t deadline_ms; /* dlf_now_ms() at which to fail; 0: never. May be set later */
+
+    /*
+     * In the scheduler's thread. rc 0: bytes are the piece's, verified, valid during the call.
+     * -ETIMEDOUT: the deadline passed; -ESHUTDOWN: the scheduler ends; with once also the source's
+     * codes and -EBADMSG for a wrong digest. May submit new pieces.
+     */
+    void (*done)(struct dlf_fetch *fetch, int rc, const uint8_t *bytes, const struct dlf_err *err);
+
+    /* The scheduler's own. */
+    struct dlf_fetch *next;
+    uint64_t sequence;
+    uint64_t not_before_ms;
+    uint32_t tried; /* mirrors that failed since the last wait */
+    unsigned rounds;
+    bool taken;
+};
+
+struct dlf_sched_stats {
+    uint64_t requests;
+    uint64_t fetched_bytes;            /* of bodies, all kinds */
+    uint64_t class_bytes[DLF_CLASSES]; /* of verified pieces in packs */
+    uint64_t index_bytes;              /* of verified pieces in the index */
+    uint64_t failed_attempts;
+    uint64_t bad_digests;
+};
+
+/*
+ * Takes the source over, also on failure. piece_max: the longest length that will be submitted.
+ * bulk: nobody will wait for single pieces, fill may use all connections. NULL when out of memory
+ * or threads.
+ */
+struct dlf_sched *dlf_sched_new(struct dlf_source *source, uint32_t piece_max, bool bulk);
+
+/* Ends the thread; every piece still there is done with -ESHUTDOWN, in the caller's thread. */
+void dlf_sched_free(struct dlf_sched *sched);
+
+/* Queues a piece. Any thread; may be called with locks held, calls nobody. */
+void dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);
+
+/* Makes the scheduler look again at what is queued. Any thread, locks may be held. */
+void dlf_sched_kick(struct dlf_sched *sched);
+
+/*
+ * Everything is here: closes all connections and ends the thread as soon as nothing is queued.
+ * Nothing may be submitted from then on. Any thread.
+ */
+void dlf_sched_retire(struct dlf_sched *sched);
+
+/* Any thread. */
+void dlf_sched_stats(const struct dlf_sched *sched, struct dlf_sched_stats *stats);
+const struct dlf_source *dlf_sched_source(const struct dlf_sched *sched);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * The source: HTTP GETs of objects and ranges from one or several mirrors, by libcurl.
+ *
+ * Belongs to one thread at a time, once there is a scheduler to the scheduler's: every function but
+ * dlf_source_wake and dlf_source_mirror_stats is called there, and all callbacks run there. A
+ * transfer is one attempt at one mirror; who may try again, where and when is the scheduler's
+ * business. What the source does know is which mirror just failed: such a one is left alone for a
+ * while that doubles.
+ *
+ * Nothing reaches a data callback before status, Content-Range and Content-Encoding were checked.
+ */
+#ifndef DLFUSE_FUSE_SOURCE_H
+#define DLFUSE_FUSE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/err.h"
+
+/* Mirrors are numbered by bits of a uint32_t; 16 is more than anybody lists on a kernel line. */
+#define DLF_MIRRORS_MAX 16
+
+/* Bytes of a URL, NUL included. */
+#define DLF_URL_MAX 2048
+
+struct dlf_source;
+
+struct dlf_mirror_stats {
+    char base[DLF_URL_MAX]; /* ends in '/' */
+    uint64_t requests;
+    uint64_t failures;
+    uint64_t bytes; /* of bodies received */
+};
+
+/* One attempt. The caller owns it and keeps it until done was called, exactly once. */
+struct dlf_get {
+    const char *path; /* below the mirror's base */
+    uint64_t offset;
+    uint64_t length; /* bytes of the range; 0: the whole object, of at most limit bytes */
+    uint64_t limit;
+
+    /*
+     * Body bytes and where in the object they lie. A server without ranges sends the whole object:
+     * then the bytes before offset come too. Returning false ends the transfer with -ECANCELED.
+     */
+    bool (*data)(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size);
+
+    /*
+     * 0: all that was asked for has passed through data. -ENOENT: the mirror says that there is no
+     * such object. -EBADMSG: an answer that does not fit the question. -EIO: no or a broken answer.
+     * -ECANCELED: data said so. err says more when rc is not 0. May start the next transfer.
+     */
+    void (*done)(struct dlf_get *get, int rc, const struct dlf_err *err);
+
+    unsigned mirror; /* set by dlf_source_start */
+};
+
+/*
+ * bases: mirrors' URLs, each ending in '/', copied. most: transfers at a time. stall_ms: a transfer
+ * with no byte for so long is ended. NULL when out of memory.
+ */
+struct dlf_source *dlf_source_new(const char *const *bases, unsigned count, unsigned most,
+                                  unsigned stall_ms);
+
+/* Ends all transfers without calling done. */
+void dlf_source_free(struct dlf_source *source);
+
+/* One bit for each mirror. */
+uint32_t dlf_source_all(const struct dlf_source *source);
+
+/*
+ * The mirror to ask now, none of avoid's. -1 when each of the rest has just failed: then *when_ms
+ * is the time (dlf_now_ms) at which the first of them may be asked again.
+ */
+int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms);
+
+/* False when most transfers are running. */
+bool dlf_source_free_slot(const struct dlf_source *source);
+
+/* Begins get at mirror. Needs a free slot. -ENOMEM, or -EIO when curl refuses; then no callback. */
+int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror);
+
+/* Moves bytes and calls callbacks; waits up to timeout_ms when there is nothing to do. */
+void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
+
+/*
+ * GETs a whole object without a digest to hold it against (the manifest), into out, which has room
+ * bytes. Blocks. Tries every mirror once. Returns its length, or the code of the last mirror's
+ * failure. Only while no other transfer runs.
+ */
+int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_t *out, size_t room,
+                             struct dlf_err *err);
+
+/* Makes a running or the next dlf_source_poll return. Any thread. */
+void dlf_source_wake(struct dlf_source *source);
+
+/* Closes all connections, for good: nothing may be started any more. No transfer may be running. */
+void dlf_source_close(struct dlf_source *source);
+
+/* Any thread. index below the count given to dlf_source_new. */
+void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,
+                             struct dlf_mirror_stats *stats);
+
+/* Process-wide set-up: TLS, and the resolver's libraries while they can still be opened. */
+int dlf_source_global_init(struct dlf_err *err);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Time, random jitter and small arithmetic that every layer of the node uses. Pure.
+ */
+#ifndef DLFUSE_FUSE_UTIL_H
+#define DLFUSE_FUSE_UTIL_H
+
+#include <stdint.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+static inline uint64_t dlf_now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/*
+ * The wait before try number round (0 is the first retry): doubles from 250 ms to 5 s, then a
+ * random half of it is taken away, so that a fleet does not come back in step. 5 s is what a
+ * machine may lose after its server is back.
+ */
+static inline uint64_t dlf_backoff_ms(unsigned round)
+{
+    uint64_t wait = round < 5 ? (uint64_t)250 << round : 5000;
+    uint32_t dice = 0;
+    if (wait > 5000)
+        wait = 5000;
+    if (getrandom(&dice, sizeof(dice), GRND_NONBLOCK) != (ssize_t)sizeof(dice))
+        dice = (uint32_t)dlf_now_ms() * 2654435761u; /* early boot: the clock will do */
+    return wait / 2 + dice % (wait / 2 + 1);
+}
+
+#endif
