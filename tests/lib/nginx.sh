@@ -11,6 +11,7 @@
 declare -A NGINX_PORT NGINX_PID NGINX_URL NGINX_LOG
 NGINX_SERVER=${NGINX_SERVER:-}
 NGINX_ADDRESS=${NGINX_ADDRESS:-127.0.0.1}
+NGINX_IN=() # what runs nginx elsewhere (network.sh)
 
 nginx_configuration() {
     local dir=$1 root=$2 port=$3
@@ -51,7 +52,7 @@ start_nginx() {
     for tries in 1 2 3 4 5 6 7 8; do
         port=${NGINX_PORT[$name]:-$((20000 + RANDOM))}
         nginx_configuration "$dir" "$root" "$port" >"$dir/nginx.conf"
-        nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" >"$dir/start.log" 2>&1 &
+        ${NGINX_IN[@]+"${NGINX_IN[@]}"} nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" >"$dir/start.log" 2>&1 &
         NGINX_PID[$name]=$!
         wait_until 5 nginx_up_or_gone "$port" "${NGINX_PID[$name]}" || true
         if ! is_gone "${NGINX_PID[$name]}"; then
