@@ -4,14 +4,16 @@
 # Sourced by the dracut module (and by initramfs-tools later); POSIX sh, no state but files below /run, so each
 # step may be called again: by another network interface, by a retry, by a restarted job.
 #
-#   dlfuse_start URL      private root made, daemon started
+#   dlfuse_prepare        modules loaded, private root made; any time before dlfuse_start, or not at all
+#   dlfuse_start URL      daemon started
 #   dlfuse_attach         image there? loop device and file system mounted, overlay prepared; 1: not yet
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
 #   dlfuse_finish DIR     hand-over armed, resolver passed on; the last thing before switch_root
 #
-# The front that sources this defines two functions:
+# The front that sources this defines three functions:
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
 #   dlfuse_args NAME      values of all of them, one a line
+#   dlfuse_flag NAME      0 if NAME or NAME=1 is given
 
 # The daemon's root directory once the initramfs is gone: a file system of its own, because /run may be noexec
 # and nodev, and because nothing that the daemon opens may lie on the root that it serves.
@@ -21,8 +23,9 @@ DLFUSE_IMAGE=$DLFUSE_MOUNT/root.img
 DLFUSE_LOWER=/run/dlfuse-lower
 DLFUSE_OVERLAY=/run/dlfuse-overlay
 DLFUSE_UNIT=dlfuse-root.service
-# One line, the loop device; it exists as soon as the image is mounted at DLFUSE_LOWER.
-DLFUSE_ATTACHED=/run/dlfuse-attached
+# Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), env, pid.
+DLFUSE_STATE=/run/dlfuse-boot
+DLFUSE_ATTACHED=$DLFUSE_STATE/attached
 # Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the
 # only read-ahead is the block device's. More than a few chunks fetches what a boot never reads.
 DLFUSE_READ_AHEAD_KB=256
@@ -62,7 +65,7 @@ dlfuse_keep_file() {
 }
 
 dlfuse_make_private_root() {
-    local minor file
+    local minor
     if ! dlfuse_is_mounted "$DLFUSE_ROOT"; then
         mkdir -p "$DLFUSE_ROOT"
         mount -t tmpfs -o mode=0755,nosuid,size=8m dlfuse "$DLFUSE_ROOT" || return 1
@@ -77,6 +80,11 @@ dlfuse_make_private_root() {
             mknod -m 0600 "$DLFUSE_ROOT/dev/loop$minor" b 7 $minor
         done
     }
+}
+
+# The resolver's files come with the network, so this is done when the daemon starts.
+dlfuse_fill_private_root() {
+    local file
     for file in /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
         /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/dlfuse/keys/*.pem; do
         dlfuse_keep_file "$file"
@@ -93,7 +101,7 @@ dlfuse_mount_options() {
     for value in $(dlfuse_args rd.dlfuse.mirror); do
         options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
     done
-    ! dlfuse_arg rd.dlfuse.debug >/dev/null || options="$options,debug"
+    ! dlfuse_flag rd.dlfuse.debug || options="$options,debug"
     echo "$options"
 }
 
@@ -104,7 +112,7 @@ dlfuse_is_running() {
     if dlfuse_has_systemd; then
         systemctl is-active --quiet $DLFUSE_UNIT
     else
-        [ -s /run/dlfuse.pid ] && kill -0 "$(cat /run/dlfuse.pid)" 2>/dev/null
+        [ -s $DLFUSE_STATE/pid ] && kill -0 "$(cat $DLFUSE_STATE/pid)" 2>/dev/null
     fi
 }
 
@@ -114,12 +122,12 @@ dlfuse_spawn() {
         # In /run, because the unit must still be defined after switch_root, when the next PID 1 isolates its target.
         mkdir -p /run/systemd/system
         cp /usr/lib/dlfuse/$DLFUSE_UNIT /run/systemd/system/
-        printf "DLFUSE_OPTIONS='%s'\nDLFUSE_URL='%s'\n" "$options" "$url" >/run/dlfuse.env
+        printf "DLFUSE_OPTIONS='%s'\nDLFUSE_URL='%s'\n" "$options" "$url" >$DLFUSE_STATE/env
         systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
         systemctl start --no-block $DLFUSE_UNIT
     else
         setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
-        echo $! >/run/dlfuse.pid
+        echo $! >$DLFUSE_STATE/pid
     fi
 }
 
@@ -134,15 +142,21 @@ dlfuse_protect_mounts() {
     done
 }
 
-# dlfuse_start URL: 0 when the daemon has been started, now or before.
-dlfuse_start() {
-    ! dlfuse_is_running || return 0
-    dlfuse_load_modules fuse loop
+dlfuse_prepare() {
+    mkdir -p $DLFUSE_STATE
+    dlfuse_load_modules fuse loop overlay
     dlfuse_protect_mounts
     dlfuse_make_private_root || {
         dlfuse_log 3 "cannot make $DLFUSE_ROOT, the daemon's root; is there memory left?"
         return 1
     }
+}
+
+# dlfuse_start URL: 0 when the daemon has been started, now or before.
+dlfuse_start() {
+    ! dlfuse_is_running || return 0
+    dlfuse_is_mounted "$DLFUSE_ROOT" || dlfuse_prepare || return 1
+    dlfuse_fill_private_root
     # A daemon that died leaves a mount on which every access fails.
     ! dlfuse_is_mounted "$DLFUSE_MOUNT" || umount -l "$DLFUSE_MOUNT"
     dlfuse_log 6 "starting for $1"
@@ -200,7 +214,6 @@ dlfuse_attach() {
         return 1
     }
     if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
-        dlfuse_load_modules overlay
         mkdir -p "$DLFUSE_OVERLAY"
         mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" &&
             mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"

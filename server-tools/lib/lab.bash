@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # set here, used by who sources this
 # lab.bash: a throw-away network with a web server and QEMU machines in it, for dlfuse-demo and tests/boot.
 #
 # The caller sets LAB_DIR (an existing empty directory), calls lab_network and lab_nginx_start, then starts

@@ -9,11 +9,12 @@ dlfuse_wait() {
     local url="$1" timeout now started said
     read -r now _ </proc/uptime
     now=${now%.*}
-    [ -s /run/dlfuse-wait ] || echo "$now $now" >/run/dlfuse-wait
-    read -r started said </run/dlfuse-wait
+    mkdir -p "$DLFUSE_STATE"
+    [ -s "$DLFUSE_STATE/wait" ] || echo "$now $now" >"$DLFUSE_STATE/wait"
+    read -r started said <"$DLFUSE_STATE/wait"
     if [ $((now - said)) -ge 10 ]; then
         dlfuse_log 4 "still waiting for $url after $((now - started)) s"
-        echo "$started $now" >/run/dlfuse-wait
+        echo "$started $now" >"$DLFUSE_STATE/wait"
     fi
     timeout=$(dlfuse_arg rd.dlfuse.timeout) || return 0
     # shellcheck disable=SC2034 # dracut's

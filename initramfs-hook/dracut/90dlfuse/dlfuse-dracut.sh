@@ -6,13 +6,14 @@ command -v getarg >/dev/null || . /lib/dracut-lib.sh
 
 dlfuse_arg() { getarg "$1="; }
 dlfuse_args() { getargs "$1="; }
+dlfuse_flag() { getargbool 0 "$1"; }
 
 # The URL of root=dlfuse:URL or netroot=dlfuse:URL; 1 when this boot is not ours.
 dlfuse_url() {
     local value
     for value in "$(getarg root=)" "$(getarg netroot=)"; do
         case $value in
-            dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
+        dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
         esac
     done
     return 1

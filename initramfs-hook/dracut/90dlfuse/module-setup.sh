@@ -40,6 +40,7 @@ install() {
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
     inst_hook cmdline 90 "$moddir/parse-dlfuse.sh"
+    inst_hook pre-udev 90 "$moddir/dlfuse-prepare.sh"
     inst_hook initqueue/settled 90 "$moddir/dlfuse-attach.sh"
     inst_hook mount 90 "$moddir/dlfuse-mount.sh"
     inst_hook pre-pivot 90 "$moddir/dlfuse-finish.sh"

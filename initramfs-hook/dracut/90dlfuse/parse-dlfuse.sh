@@ -7,8 +7,8 @@
 
 if _url=$(dlfuse_url); then
     case $_url in
-        http://?* | https://?*) ;;
-        *) die "root=dlfuse:$_url: http:// or https:// must follow root=dlfuse:" ;;
+    http://?* | https://?*) ;;
+    *) die "root=dlfuse:$_url: http:// or https:// must follow root=dlfuse:" ;;
     esac
     # These three are read by dracut after this hook: /sbin/netroot runs "dlfuseroot" for a netroot "dlfuse:…".
     # shellcheck disable=SC2034

@@ -1,0 +1,78 @@
+# shellcheck shell=bash disable=SC2034 # set here, used by who sources this
+# artifacts.bash: what a boot needs, made once and kept: image, kernel, initramfs, store.
+#
+# Each lies in a directory of $DLFUSE_CACHE (default ~/.cache/dlfuse) whose name has a hash of everything that
+# went into it; the one that a change replaces is removed. Needs $ARTIFACTS_SOURCE, the source tree.
+#
+#   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
+#   artifacts_image               sets ARTIFACTS_IMAGE: root.img, root.squashfs, root.erofs, root.sums
+#   artifacts_initramfs           sets ARTIFACTS_INITRD (dlfuse and livenet in it), ARTIFACTS_KERNEL
+#   artifacts_store               sets ARTIFACTS_STORE: a store with root-img, root-squashfs and root-erofs
+
+DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
+
+artifacts_hash() { sha256sum | cut -c 1-16; }
+
+# artifacts_open NAME KEY: prints the directory for NAME; 1 if it is new and has to be filled (as DIR.new).
+artifacts_open() {
+    local dir=$DLFUSE_CACHE/boot/$1-$2
+    echo "$dir"
+    [ ! -d "$dir" ] || return 0
+    rm -rf "$dir.new"
+    mkdir -p "$dir.new"
+    return 1
+}
+
+# artifacts_close NAME DIR: DIR.new is complete; others of this name are out of date.
+artifacts_close() {
+    local old
+    mv "$2.new" "$2"
+    for old in "$DLFUSE_CACHE/boot/$1-"*; do
+        [ "$old" = "$2" ] || rm -rf "$old"
+    done
+}
+
+artifacts_install() {
+    ARTIFACTS_TREE=$DLFUSE_CACHE/boot/tree
+    rm -rf "$ARTIFACTS_TREE"
+    mkdir -p "$ARTIFACTS_TREE"
+    DESTDIR=$ARTIFACTS_TREE cmake --install "$1" --prefix /usr --strip >/dev/null
+    ARTIFACTS_TREE_KEY=$(cd "$ARTIFACTS_TREE" && find usr/bin/dlfuse usr/lib -type f -print0 |
+        LC_ALL=C sort -z | xargs -0 sha256sum | artifacts_hash)
+}
+
+artifacts_mkroot() {
+    "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" --quiet --tarball "$DLFUSE_CACHE/bookworm.tar" "$@"
+}
+
+artifacts_image() {
+    # What mkroot prints for its recipe is in the script, so the script's text stands for the packages.
+    ARTIFACTS_IMAGE_KEY=$(artifacts_hash <"$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot")
+    if ! ARTIFACTS_IMAGE=$(artifacts_open image "$ARTIFACTS_IMAGE_KEY"); then
+        artifacts_mkroot --sums --format ext4,squashfs:lz4,erofs --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
+        artifacts_close image "$ARTIFACTS_IMAGE"
+    fi
+}
+
+artifacts_initramfs() {
+    local dir
+    if ! dir=$(artifacts_open initrd "$(echo "$ARTIFACTS_IMAGE_KEY $ARTIFACTS_TREE_KEY" | artifacts_hash)"); then
+        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add dlfuse,livenet "$dir.new" || return 1
+        artifacts_close initrd "$dir"
+    fi
+    ARTIFACTS_INITRD=$dir/initrd.img
+    # From the same tree as the initramfs, so that its modules fit.
+    ARTIFACTS_KERNEL=$dir/vmlinuz
+}
+
+artifacts_store() {
+    local chunker=$ARTIFACTS_TREE/usr/bin/dlfuse-chunker kind
+    if ! ARTIFACTS_STORE=$(artifacts_open store \
+        "$({ echo "$ARTIFACTS_IMAGE_KEY" && cat "$chunker"; } | artifacts_hash)"); then
+        for kind in img squashfs erofs; do
+            "$chunker" create --store "$ARTIFACTS_STORE.new" --name "root-$kind" \
+                "$ARTIFACTS_IMAGE/root.$kind" >/dev/null || return 1
+        done
+        artifacts_close store "$ARTIFACTS_STORE"
+    fi
+}
