@@ -3,14 +3,17 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
-int dlf_fail(struct dlf_err *err, int code, const char *fmt, ...)
+void dlf_say(struct dlf_err *err, const char *fmt, ...)
 {
-    if (err) {
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-        va_end(ap);
-    }
-    return -code;
+    char msg[sizeof(err->msg)];
+    va_list ap;
+    if (!err)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof(msg), fmt, ap);
+    va_end(ap);
+    /* By way of msg, because an argument may be the line that was there before. */
+    memcpy(err->msg, msg, strlen(msg) + 1);
 }

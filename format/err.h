@@ -7,16 +7,34 @@
 #ifndef DLFUSE_FORMAT_ERR_H
 #define DLFUSE_FORMAT_ERR_H
 
+#include <errno.h>
+
 struct dlf_err {
     char msg[640];
 };
 
 /*
+ * int dlf_fail(struct dlf_err *err, int code, const char *fmt, ...)
+ *
  * Writes the message (cut, never overflowed) and returns -code. code is a positive errno value:
  * EBADMSG for bytes that are not what they claim to be, ENOTSUP for versions and codecs that this
- * build does not have, EFBIG for sizes over a limit. err may be NULL.
+ * build does not have, EFBIG for sizes over a limit. err may be NULL; arguments may point into it.
+ * What fails never returns success: any other code, such as an errno that nothing set, is EIO.
+ * A macro, so that compilers and analyzers see that the result is negative.
  */
-int dlf_fail(struct dlf_err *err, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+#define dlf_fail(err, code, ...)                                                                   \
+    __extension__({                                                                                \
+        int dlf_code_ = dlf_negative(code);                                                        \
+        dlf_say((err), __VA_ARGS__);                                                               \
+        dlf_code_;                                                                                 \
+    })
+
+/* The parts of dlf_fail. */
+static inline int dlf_negative(int code)
+{
+    return code > 0 ? -code : -EIO;
+}
+
+void dlf_say(struct dlf_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
