@@ -290,8 +290,8 @@ static int create(struct create *c, struct build_result *result, struct dlf_err 
 int command_create(int argc, char **argv)
 {
     struct create c = {0};
-    struct build_result result;
-    struct dlf_err err;
+    struct build_result result = {0};
+    struct dlf_err err = {{0}};
     int status = parse(&c, argc, argv);
     if (status != EXIT_OK)
         return status;

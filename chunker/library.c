@@ -192,7 +192,7 @@ int library_open(struct library *library, const struct store *store, const char 
 
 void library_close(struct library *library)
 {
-    for (size_t i = 0; i < library->source_count; i++) {
+    for (size_t i = 0; library->sources && i < library->source_count; i++) {
         stored_index_close(&library->sources[i].index);
         free(library->sources[i].pack_numbers);
     }

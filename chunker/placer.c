@@ -16,6 +16,8 @@ int placer_init(struct placer *placer, struct store *store, const struct library
     placer->library_used = calloc((size_t)library->chunk_count / 8 + 1, 1);
     placer->stored = malloc(DLF_CHUNK_MAX);
     placer->content = malloc(DLF_CHUNK_MAX);
+    if (placer->library_packs)
+        memset(placer->library_packs, 0xff, ((size_t)library->packs.count + 1) * sizeof(uint32_t));
     int rc = index_writer_init(&placer->index, store, err);
     if (rc == 0) {
         placer->packer = packer_new(store, err);
@@ -28,7 +30,6 @@ int placer_init(struct placer *placer, struct store *store, const struct library
         placer_free(placer);
         return rc;
     }
-    memset(placer->library_packs, 0xff, ((size_t)library->packs.count + 1) * sizeof(uint32_t));
     return 0;
 }
 

@@ -68,7 +68,7 @@ static void remove_stale(struct store *store, const char *kind)
         char path[384];
         if (strncmp(list.names[i], STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) != 0)
             continue;
-        snprintf(path, sizeof(path), "%s/%s", kind ? kind : ".", list.names[i]);
+        snprintf(path, sizeof(path), "%s%s%s", kind ? kind : "", kind ? "/" : "", list.names[i]);
         if (unlinkat(store->dir_fd, path, 0) == 0)
             log_note("removed %s/%s, left by a run that did not end", store->path, path);
     }
@@ -102,8 +102,8 @@ int store_temp_open(struct store *store, const char *kind, struct store_temp *te
                     struct dlf_err *err)
 {
     unsigned number = atomic_fetch_add(&store->temp_count, 1);
-    snprintf(temp->path, sizeof(temp->path), "%s/" STORE_TEMP_PREFIX "%ld-%u", kind ? kind : ".",
-             (long)getpid(), number);
+    snprintf(temp->path, sizeof(temp->path), "%s%s" STORE_TEMP_PREFIX "%ld-%u", kind ? kind : "",
+             kind ? "/" : "", (long)getpid(), number);
     temp->fd = openat(store->dir_fd, temp->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (temp->fd < 0) {
         int rc = dlf_fail(err, errno, "cannot make a file in %s/%s: %s", store->path,

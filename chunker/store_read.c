@@ -144,7 +144,7 @@ bool store_has_intact(const struct store *store, const char *kind, const struct 
 {
     char path[DLF_OBJECT_PATH_MAX];
     struct dlf_sha256 found;
-    uint64_t found_size;
+    uint64_t found_size = 0;
     dlf_object_path(path, kind, digest);
     int fd = store_object_open(store, path, &found_size, NULL);
     if (fd < 0)
