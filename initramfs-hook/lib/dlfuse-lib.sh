@@ -126,7 +126,7 @@ dlfuse_spawn() {
         systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
         systemctl start --no-block $DLFUSE_UNIT
     else
-        setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
+        LD_PRELOAD=libgcc_s.so.1 setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
         echo $! >$DLFUSE_STATE/pid
     fi
 }
@@ -236,7 +236,8 @@ dlfuse_mount_root() {
     fi
 }
 
-# dlfuse_finish DIR: after the root is mounted at DIR.
+# dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
+# there for what is on the loop device, because some file systems do not survive it on some kernels.
 dlfuse_finish() {
     local device
     read -r device <"$DLFUSE_ATTACHED" || return 0
@@ -248,7 +249,4 @@ dlfuse_finish() {
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
-    # The root holds on to both by itself; out of sight, nothing tries to unmount them at shutdown.
-    umount -l "$DLFUSE_LOWER"
-    ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || umount -l "$DLFUSE_OVERLAY"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# artifacts.bash: what a boot needs, made once and kept: image, kernel, initramfs, store.
+# artifacts.sh: what a boot needs, made once and kept: image, kernel, initramfs, store.
 #
 # Each lies in a directory of $DLFUSE_CACHE (default ~/.cache/dlfuse) whose name has a hash of everything that
 # went into it; the one that a change replaces is removed. Needs $ARTIFACTS_SOURCE, the source tree.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# lab.bash: a throw-away network with a web server and QEMU machines in it, for dlfuse-demo and tests/boot.
+# lab.sh: a throw-away network with a web server and QEMU machines in it, for dlfuse-demo and tests/boot.
 #
 # The caller sets LAB_DIR (an existing empty directory), calls lab_network and lab_nginx_start, then starts
 # machines one after the other. lab_cleanup ends everything by process id and is meant for an EXIT trap.
@@ -130,14 +130,16 @@ lab_wait_line() {
     done
 }
 
-# lab_agent_cpio SCRIPT ARCHIVE
-# An archive to put before an initramfs: it makes the booted system run SCRIPT as a service, with its output on
-# the second serial port. Nothing in the image changes: the unit lies in /run, where a dracut hook copies it.
-lab_agent_cpio() {
-    local dir=$LAB_DIR/agent
+# lab_add_agent SCRIPT INITRD NEW-INITRD [FILE...]
+# An initramfs that makes the booted system run SCRIPT as a service, with FILEs beside it in /run/lab. Its output
+# should go to /dev/ttyS1. Nothing in the image changes: the unit lies in /run, where a dracut hook copies it.
+lab_add_agent() {
+    local dir=$LAB_DIR/agent script=$1 initrd=$2 new=$3
+    shift 3
     rm -rf "$dir"
     mkdir -p "$dir/usr/lib/dracut/hooks/pre-pivot" "$dir/lab"
-    cp "$1" "$dir/lab/agent.sh"
+    cp "$script" "$dir/lab/agent.sh"
+    [ $# -eq 0 ] || cp "$@" "$dir/lab/"
     cat >"$dir/lab/lab-agent.service" <<'UNIT'
 [Unit]
 Description=Test agent of the lab
@@ -150,13 +152,16 @@ StandardError=journal
 UNIT
     cat >"$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh" <<'HOOK'
 #!/bin/sh
-mkdir -p /run/lab /run/systemd/system/multi-user.target.wants
-cp /lab/agent.sh /run/lab/agent.sh
+mkdir -p /run/systemd/system/multi-user.target.wants
+cp -r /lab /run/lab
 cp /lab/lab-agent.service /run/systemd/system/lab-agent.service
 ln -sf ../lab-agent.service /run/systemd/system/multi-user.target.wants/lab-agent.service
 HOOK
     chmod +x "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh"
-    (cd "$dir" && find . | LC_ALL=C sort | cpio --quiet --create --format=newc --owner=0:0) >"$2"
+    # The kernel unpacks one archive after the other, if each begins at a multiple of four bytes.
+    {
+        (cd "$dir" && find . | LC_ALL=C sort | cpio --quiet --create --format=newc --owner=0:0) && cat "$initrd"
+    } >"$new"
 }
 
 # lab_vm_start NAME KERNEL INITRD APPEND [QEMU-ARGUMENT...]
