@@ -11,6 +11,7 @@
 
 #include "fuse/commands.h"
 #include "fuse/control.h"
+#include "fuse/handover.h"
 
 static int fail(const char *what, const char *why)
 {
@@ -22,6 +23,7 @@ static int fail(const char *what, const char *why)
 static int check_device(const char *path, const struct stat *image, struct stat *device)
 {
     struct loop_info64 info;
+    char type[32];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(path, strerror(errno));
@@ -35,6 +37,13 @@ static int check_device(const char *path, const struct stat *image, struct stat 
         return fail(path, "this loop device does not stand on the mount's " DLF_IMAGE_FILE);
     if (!(info.lo_flags & LO_FLAGS_READ_ONLY))
         return fail(path, "the loop device is not read-only; set it up with losetup -r");
+    if (dlf_handover_kills(major(device->st_rdev), minor(device->st_rdev), type)) {
+        fprintf(stderr,
+                "dlfuse handover: %s: this kernel would shut the %s on it down; mount it from a "
+                "second loop device on %s\n",
+                path, type, path);
+        return DLF_EXIT_FAILED;
+    }
     return DLF_EXIT_OK;
 }
 

@@ -176,7 +176,16 @@ static void read_status(fuse_req_t req, size_t size, off_t offset, const char *t
 {
     size_t length = strlen(text);
     size_t from = (size_t)offset < length ? (size_t)offset : length;
-    fuse_reply_buf(req, text + from, size < length - from ? size : length - from);
+    size_t n = size < length - from ? size : length - from;
+    /* A copy: the reader may close the file, and the text go away, before the reply returns. */
+    char *copy = malloc(n + 1);
+    if (!copy) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    memcpy(copy, text + from, n);
+    fuse_reply_buf(req, copy, n);
+    free(copy);
 }
 
 static void parked_done(void *cookie, int rc, const uint8_t *bytes, uint32_t size)

@@ -10,10 +10,12 @@
 #include <linux/loop.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "fuse/log.h"
@@ -33,6 +35,36 @@ struct dlf_handover {
     bool thread_made;
     pthread_t thread;
 };
+
+/* Linux 6.6 and later; an unreadable version counts as new. */
+static bool kernel_tells_holders(void)
+{
+    struct utsname name;
+    unsigned version = 0;
+    unsigned patch = 0;
+    if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &version, &patch) != 2)
+        return true;
+    return version > 6 || (version == 6 && patch >= 6);
+}
+
+bool dlf_handover_kills(uint32_t device_major, uint32_t device_minor, char type[32])
+{
+    char line[4096];
+    bool kills = false;
+    FILE *mounts = kernel_tells_holders() ? fopen("/proc/self/mountinfo", "re") : NULL;
+    while (mounts && !kills && fgets(line, sizeof(line), mounts)) {
+        unsigned at_major;
+        unsigned at_minor;
+        const char *rest = strstr(line, " - ");
+        if (sscanf(line, "%*u %*u %u:%u", &at_major, &at_minor) != 2 || at_major != device_major ||
+            at_minor != device_minor || !rest || sscanf(rest, " - %31s", type) != 1)
+            continue;
+        kills = strcmp(type, "squashfs") != 0 && strcmp(type, "erofs") != 0;
+    }
+    if (mounts)
+        fclose(mounts);
+    return kills;
+}
 
 struct dlf_handover *dlf_handover_new(int complete_fd,
                                       void (*moved)(void *cookie, const char *path), void *cookie)
@@ -68,13 +100,24 @@ void dlf_handover_free(struct dlf_handover *h)
 static void *move_thread(void *cookie)
 {
     struct dlf_handover *h = cookie;
-    int rc = ioctl(h->loop_fd, LOOP_CHANGE_FD, h->complete_fd) < 0 ? -errno : 0;
+    char type[32];
+    struct stat st;
+    int rc = 0;
+    /* Looked at once more: it may have been mounted since the hand-over was armed. */
+    if (fstat(h->loop_fd, &st) == 0 &&
+        dlf_handover_kills(major(st.st_rdev), minor(st.st_rdev), type))
+        rc = -EBUSY;
+    else if (ioctl(h->loop_fd, LOOP_CHANGE_FD, h->complete_fd) < 0)
+        rc = -errno;
     pthread_mutex_lock(&h->lock);
     h->state = rc == 0 ? DONE : REFUSED;
     close(h->loop_fd);
     h->loop_fd = -1;
     pthread_mutex_unlock(&h->lock);
-    if (rc < 0)
+    if (rc == -EBUSY)
+        dlf_warn("%s stays on FUSE: the %s on it would be shut down by a change of its file",
+                 h->path, type);
+    else if (rc < 0)
         dlf_warn("%s stays on FUSE: the kernel refuses to change its file: %s", h->path,
                  strerror(-rc));
     else

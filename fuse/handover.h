@@ -7,7 +7,18 @@
 #ifndef DLFUSE_FUSE_HANDOVER_H
 #define DLFUSE_FUSE_HANDOVER_H
 
+#include <stdbool.h>
+
 #include "fuse/control.h"
+
+/*
+ * True when a file system that is mounted straight on the block device would not survive the move.
+ * Since Linux 6.6 LOOP_CHANGE_FD tells the device's holder that the device is dead, and ext4, xfs,
+ * btrfs and others then shut down (fs_bdev_mark_dead, s_op->shutdown); squashfs and erofs have no
+ * such operation. A second loop device in between keeps the message from the file system. type gets
+ * the file system's name. False also when /proc cannot be read.
+ */
+bool dlf_handover_kills(uint32_t device_major, uint32_t device_minor, char type[32]);
 
 struct dlf_handover;
 
