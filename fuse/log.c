@@ -26,22 +26,19 @@ void dlf_log_open(enum dlf_log_target target, bool debug)
 
 static void write_line(int priority, const char *fmt, va_list ap)
 {
-    /* One write for each line: lines of several threads do not mix. kmsg takes at most 1 KiB. */
+    char text[900]; /* with the rest of the line below the 1 KiB that kmsg takes */
     char line[960];
-    int prefix = 0;
     if (state.target == DLF_LOG_SYSLOG) {
         vsyslog(priority, fmt, ap);
         return;
     }
-    if (state.kmsg >= 0)
-        prefix = snprintf(line, sizeof(line), "<%d>", LOG_DAEMON | priority);
-    int begin = prefix;
-    prefix += snprintf(line + prefix, sizeof(line) - (size_t)prefix, "dlfuse: ");
-    vsnprintf(line + prefix, sizeof(line) - (size_t)prefix - 1, fmt, ap);
-    strcat(line, "\n");
-    if (state.kmsg >= 0 && write(state.kmsg, line, strlen(line)) < 0)
-        begin = prefix - (int)strlen("dlfuse: "); /* stderr is all that is left */
-    if (write(STDERR_FILENO, line + begin, strlen(line + begin)) < 0)
+    vsnprintf(text, sizeof(text), fmt, ap);
+    /* One write for each line: those of several threads do not mix. */
+    int n = snprintf(line, sizeof(line), "<%d>dlfuse: %s\n", LOG_DAEMON | priority, text);
+    if (state.kmsg >= 0 && write(state.kmsg, line, (size_t)n) == n)
+        return;
+    const char *plain = strchr(line, '>') + 1;
+    if (write(STDERR_FILENO, plain, strlen(plain)) < 0)
         return; /* nobody to tell */
 }
 

@@ -11,7 +11,7 @@
 enum dlf_log_target {
     DLF_LOG_STDERR,
     DLF_LOG_SYSLOG,
-    DLF_LOG_KMSG, /* and stderr: in an initramfs each may be the one that somebody sees */
+    DLF_LOG_KMSG, /* stderr when the kernel does not take the line */
 };
 
 /*
