@@ -126,7 +126,7 @@ dlfuse_spawn() {
         systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
         systemctl start --no-block $DLFUSE_UNIT
     else
-        LD_PRELOAD=libgcc_s.so.1 setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
+        setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
         echo $! >$DLFUSE_STATE/pid
     fi
 }

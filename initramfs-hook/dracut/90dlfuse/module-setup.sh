@@ -36,7 +36,6 @@ install() {
     inst_multiple -H -o "/etc/dlfuse/keys/*.pem"
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
-    inst_libdir_file "libgcc_s.so*"
 
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
