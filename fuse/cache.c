@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "format/codec.h"
@@ -52,6 +53,7 @@ struct dlf_cache {
     const struct dlf_index_head *head;
     bool evicts;
     uint8_t *scratch; /* head->max_length bytes */
+    uint8_t *memory;  /* the file, mapped; NULL when that is not possible */
 
     pthread_mutex_t lock;
     _Atomic uint8_t *states; /* enum chunk_state and REFERENCED, one for each chunk */
@@ -63,6 +65,16 @@ struct dlf_cache {
     bool full;     /* the file takes no more */
     _Atomic uint64_t present_chunks;
 };
+
+/*
+ * Answers that come straight from a mapping are copied once, by the kernel; splicing from the file
+ * reached 0.5 to 0.8 of that for 1 MiB reads (bench/warm-reads).
+ */
+static uint8_t *map_file(int fd, uint64_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
 
 int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
                   struct dlf_err *err)
@@ -88,6 +100,8 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
         dlf_cache_free(c);
         return rc;
     }
+    if (!c->evicts && c->head->image_size)
+        c->memory = map_file(config->fd, c->head->image_size);
     *cache = c;
     return 0;
 }
@@ -96,6 +110,8 @@ void dlf_cache_free(struct dlf_cache *c)
 {
     if (!c)
         return;
+    if (c->memory)
+        munmap(c->memory, c->head->image_size);
     close(c->config.fd);
     pthread_mutex_destroy(&c->lock);
     free(c->states);
@@ -406,6 +422,11 @@ int dlf_cache_clear(struct dlf_cache *c, uint64_t from, uint64_t to)
 int dlf_cache_fd(const struct dlf_cache *c)
 {
     return c->config.fd;
+}
+
+const uint8_t *dlf_cache_memory(const struct dlf_cache *c)
+{
+    return c->memory;
 }
 
 void dlf_cache_stats(struct dlf_cache *c, struct dlf_cache_stats *stats)

@@ -96,6 +96,12 @@ bool dlf_cache_stuck(struct dlf_cache *cache);
 int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);
 
 int dlf_cache_fd(const struct dlf_cache *cache);
+
+/*
+ * The file in memory, for reading present chunks where dlf_cache_keeps; NULL when it is not mapped.
+ * Only those: to touch a hole of a memfd takes memory for it.
+ */
+const uint8_t *dlf_cache_memory(const struct dlf_cache *cache);
 void dlf_cache_stats(struct dlf_cache *cache, struct dlf_cache_stats *stats);
 
 #endif

@@ -75,10 +75,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = BACKGROUND_MAX;
     conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA; /* the data never change */
-    if (conn->capable & FUSE_CAP_SPLICE_WRITE)
-        conn->want |= FUSE_CAP_SPLICE_WRITE;
-    if (conn->capable & FUSE_CAP_SPLICE_MOVE)
-        conn->want |= FUSE_CAP_SPLICE_MOVE;
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE);
 }
 
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -200,6 +197,7 @@ static void parked_done(void *cookie, int rc, const uint8_t *bytes, uint32_t siz
 static void read_image(fuse_req_t req, size_t size, off_t offset)
 {
     struct dlf_image *image = front_of(req)->config.image;
+    struct iovec pieces[DLF_IMAGE_PIECES];
     uint64_t image_size = dlf_image_head(image)->image_size;
     if ((uint64_t)offset >= image_size) {
         fuse_reply_buf(req, NULL, 0);
@@ -207,15 +205,11 @@ static void read_image(fuse_req_t req, size_t size, off_t offset)
     }
     if (size > image_size - (uint64_t)offset)
         size = (size_t)(image_size - (uint64_t)offset);
-    if (!dlf_image_read_now(image, (uint64_t)offset, (uint32_t)size)) {
+    unsigned count = dlf_image_read_now(image, (uint64_t)offset, (uint32_t)size, pieces);
+    if (count)
+        fuse_reply_iov(req, pieces, (int)count);
+    else
         dlf_image_read(image, (uint64_t)offset, (uint32_t)size, parked_done, req);
-        return;
-    }
-    struct fuse_bufvec from = FUSE_BUFVEC_INIT(size);
-    from.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-    from.buf[0].fd = dlf_image_fd(image);
-    from.buf[0].pos = offset;
-    fuse_reply_data(req, &from, FUSE_BUF_SPLICE_MOVE);
 }
 
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "format/err.h"
 #include "format/manifest.h"
@@ -72,11 +73,16 @@ void dlf_image_fill(struct dlf_image *image);
 /* The fill has come to its end without completing the image; why is in the log. */
 bool dlf_image_stuck(struct dlf_image *image);
 
+/* Pieces of memory that a read at once may come in; a 1 MiB read has one or a few. */
+#define DLF_IMAGE_PIECES 32
+
 /*
- * True when [offset, offset + size), inside the image, can be read from dlf_image_fd now and for
- * ever. Counts as a read.
+ * Reads [offset, offset + size), inside the image, without copying, if all of it is present: sets
+ * up to DLF_IMAGE_PIECES of pieces, which stay valid until dlf_image_close, and returns their
+ * number. 0 when it has to be read by dlf_image_read. Counts as a read if it was one.
  */
-bool dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t size);
+unsigned dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t size,
+                            struct iovec *pieces);
 
 /*
  * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from

@@ -218,23 +218,58 @@ static void count_read(struct dlf_image *im, uint32_t size)
     atomic_fetch_add_explicit(&im->read_bytes, size, memory_order_relaxed);
 }
 
-bool dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size)
+/* What holes are read from. Never written: it takes no memory. */
+static uint8_t zeros[256 << 10];
+
+/* Adds memory to the pieces, joining neighbours. False when there are too many. */
+static bool add_piece(struct iovec *pieces, unsigned *count, const uint8_t *memory, uint64_t size)
 {
-    if (!dlf_cache_complete(im->cache)) {
-        if (!dlf_cache_keeps(im->cache))
-            return false;
-        for (uint64_t at = offset; at < offset + size;) {
-            struct dlf_spot spot;
-            dlf_pages_at(im->pages, at, &spot);
-            if (spot.kind == DLF_SPOT_UNKNOWN ||
-                (spot.kind == DLF_SPOT_CHUNK && !dlf_cache_present(im->cache, spot.chunk)))
-                return false;
-            at = spot.end;
-        }
-        dlf_image_read_ahead(im, offset, size);
+    struct iovec *last = *count ? &pieces[*count - 1] : NULL;
+    if (last && (const uint8_t *)last->iov_base + last->iov_len == memory) {
+        last->iov_len += size;
+        return true;
     }
-    count_read(im, size);
+    if (*count == DLF_IMAGE_PIECES)
+        return false;
+    pieces[(*count)++] = (struct iovec){.iov_base = (void *)memory, .iov_len = size};
     return true;
+}
+
+static bool add_hole(struct iovec *pieces, unsigned *count, uint64_t size)
+{
+    bool ok = true;
+    while (ok && size) {
+        uint64_t n = size < sizeof(zeros) ? size : sizeof(zeros);
+        ok = add_piece(pieces, count, zeros, n);
+        size -= n;
+    }
+    return ok;
+}
+
+unsigned dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size,
+                            struct iovec *pieces)
+{
+    const uint8_t *memory = dlf_cache_memory(im->cache);
+    uint64_t end = offset + size;
+    unsigned count = 0;
+    bool ok = memory != NULL;
+    for (uint64_t at = offset; ok && at < end;) {
+        struct dlf_spot spot;
+        dlf_pages_at(im->pages, at, &spot);
+        uint64_t to = spot.end < end ? spot.end : end;
+        if (spot.kind == DLF_SPOT_HOLE)
+            ok = add_hole(pieces, &count, to - at);
+        else
+            ok = spot.kind == DLF_SPOT_CHUNK && dlf_cache_present(im->cache, spot.chunk) &&
+                 add_piece(pieces, &count, memory + at, to - at);
+        at = to;
+    }
+    if (!ok)
+        return 0;
+    count_read(im, size);
+    if (!dlf_cache_complete(im->cache))
+        dlf_image_read_ahead(im, offset, size);
+    return count;
 }
 
 void dlf_image_read(struct dlf_image *im, uint64_t offset, uint32_t size,
