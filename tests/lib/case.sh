@@ -158,6 +158,23 @@ require_loop() {
     [ -c /dev/loop-control ] || skip "/dev/loop-control is missing"
 }
 
+# in_own_mounts "$@": runs the case again from its start in a mount namespace of its own, where it may
+# cover what the machine has. Called before anything else.
+in_own_mounts() {
+    require_root
+    local dir
+    if [ -z "${DLFUSE_OWN_MOUNTS:-}" ]; then
+        rm -rf --one-file-system "$TMP"
+        DLFUSE_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0" "$@"
+    fi
+    # The copies of other cases' mounts would keep those alive.
+    while read -r _ dir _; do
+        case $dir in
+        "${TMPDIR:-/tmp}"/dlfuse-*) umount -l "$dir" ;;
+        esac
+    done < <(tac /proc/self/mounts)
+}
+
 # True for a build with -fsanitize: figures of time and memory say nothing there.
 sanitized() {
     ldd "$DLFUSE" 2>/dev/null | grep -qE 'lib(asan|tsan|ubsan)'

@@ -10,7 +10,7 @@ NETWORK=
 make_network() {
     local rate=$1 subnet
     require_root
-    require ip tc
+    require ip tc nsenter
     NETWORK=dlf-$$
     subnet=10.$((RANDOM % 200 + 20)).$((RANDOM % 250))
     ip netns add "$NETWORK" || skip "network namespaces do not work here"
@@ -24,5 +24,6 @@ make_network() {
     # The queue holds 50 ms, as a switch's port would.
     tc -n "$NETWORK" qdisc add dev server root tbf rate "$rate" burst 64kb latency 50ms
     NGINX_ADDRESS=$subnet.2
-    NGINX_IN=(ip netns exec "$NETWORK")
+    # Not ip netns exec: a mount namespace of its own would hold every mount that is there already.
+    NGINX_IN=(nsenter "--net=/run/netns/$NETWORK")
 }

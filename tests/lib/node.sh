@@ -20,8 +20,12 @@ if ldd "$DLFUSE" 2>/dev/null | grep -q libtsan; then
     NODE_RUN=(setarch -R)
 fi
 
+is_there() {
+    ${NODE_AS[@]+"${NODE_AS[@]}"} test -e "$1"
+}
+
 is_serving() {
-    [ -e "$1/root.img" ] || is_gone "$2"
+    is_there "$1/root.img" || is_gone "$2"
 }
 
 mount_node() {
@@ -36,7 +40,7 @@ mount_node() {
     NODE_PID[$dir]=$!
     on_exit end_node "$dir" "${NODE_PID[$dir]}"
     wait_until 60 is_serving "$dir" "${NODE_PID[$dir]}" || return 1
-    [ -e "$dir/root.img" ]
+    is_there "$dir/root.img"
 }
 
 # mount_node_as DIR URL COMMAND...: the command runs another one as somebody else.
@@ -70,6 +74,13 @@ try_unmount() {
     fusermount3 -u "$1" 2>/dev/null
 }
 
+# Processes in whose mount namespace DIR is still mounted. A namespace that was made while it was
+# there keeps a copy, and FUSE ends with the last copy.
+holders() {
+    { grep -lF " $1 " /proc/[0-9]*/mountinfo 2>/dev/null || true; } | cut -d / -f 3 |
+        xargs -r -I@ sh -c 'echo "@ $(cat /proc/@/comm 2>/dev/null)"'
+}
+
 unmount_node() {
     local dir=$1 pid=${NODE_PID[$1]} status=0
     wait_until 5 try_unmount "$dir" || {
@@ -77,9 +88,15 @@ unmount_node() {
         return
     }
     if ! wait_until 15 is_gone "$pid"; then
-        fail "dlfuse ends after fusermount3 -u within 15 s"
-        kill -KILL "$pid"
-        return
+        if holders "$dir" | grep -q .; then
+            note "other mount namespaces hold $dir: $(holders "$dir" | head -n 1)"
+            kill -TERM "$pid"
+            wait_until 15 is_gone "$pid" || fail "dlfuse ends after SIGTERM"
+        else
+            fail "dlfuse ends after fusermount3 -u within 15 s"
+            kill -KILL "$pid"
+            return
+        fi
     fi
     wait "$pid" || status=$?
     check_eq "exit status after fusermount3 -u" "$status" 0
@@ -102,15 +119,14 @@ rss_kib() {
     awk '/^VmRSS:/ {rss = $2} /^RssShmem:/ {shmem = $2} END {print rss - shmem}' "/proc/$1/status"
 }
 
-# Bytes that the cache (a memfd) really takes.
+# Bytes that the cache (a memfd, which may be open twice) really takes.
 cache_bytes() {
-    local fd total=0
+    local fd
     for fd in "/proc/$1/fd"/*; do
         case $(readlink "$fd") in
-        /memfd:*) total=$((total + $(stat -Lc '%b' "$fd") * 512)) ;;
+        /memfd:*) stat -Lc '%i %b' "$fd" ;;
         esac
-    done
-    echo "$total"
+    done | sort -u | awk '{total += $2 * 512} END {printf "%d\n", total}'
 }
 
 read_at() {
