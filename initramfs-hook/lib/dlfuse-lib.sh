@@ -82,9 +82,30 @@ dlfuse_make_private_root() {
     }
 }
 
+# Network programs that write no /etc/resolv.conf leave what they learnt elsewhere: systemd-networkd as
+# DNS="ADDRESS...", ipconfig of initramfs-tools as IPV4DNS0='ADDRESS'.
+dlfuse_write_resolver() {
+    local file line address
+    ! grep -q nameserver /etc/resolv.conf 2>/dev/null || return 0
+    for file in /run/systemd/netif/state /run/net-*.conf; do
+        [ -e "$file" ] || continue
+        while read -r line; do
+            case $line in
+            DNS=* | IPV4DNS?=*)
+                for address in $(echo "${line#*=}" | sed "s/[\"']//g"); do
+                    [ "$address" = 0.0.0.0 ] || echo "nameserver ${address%%#*}"
+                done
+                ;;
+            DOMAINS=?*) echo "search ${line#*=}" ;;
+            esac
+        done <"$file"
+    done >/etc/resolv.conf
+}
+
 # The resolver's files come with the network, so this is done when the daemon starts.
 dlfuse_fill_private_root() {
     local file
+    dlfuse_write_resolver
     for file in /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
         /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/dlfuse/keys/*.pem; do
         dlfuse_keep_file "$file"
@@ -154,11 +175,13 @@ dlfuse_prepare() {
 
 # dlfuse_start URL: 0 when the daemon has been started, now or before.
 dlfuse_start() {
+    local stale=no
+    # In this order: a mount that is seen here and a daemon that is gone afterwards mean that it died.
+    ! dlfuse_is_mounted "$DLFUSE_MOUNT" || stale=yes
     ! dlfuse_is_running || return 0
     dlfuse_is_mounted "$DLFUSE_ROOT" || dlfuse_prepare || return 1
     dlfuse_fill_private_root
-    # A daemon that died leaves a mount on which every access fails.
-    ! dlfuse_is_mounted "$DLFUSE_MOUNT" || umount -l "$DLFUSE_MOUNT"
+    [ $stale = no ] || umount -l "$DLFUSE_MOUNT"
     dlfuse_log 6 "starting for $1"
     dlfuse_spawn "$1" "$(dlfuse_mount_options)"
 }

@@ -6,9 +6,11 @@
 #
 #   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
 #   artifacts_image               sets ARTIFACTS_IMAGE: root.img, root.squashfs, root.erofs, root.sums
-#   artifacts_initramfs           sets ARTIFACTS_INITRD (dlfuse and livenet in it), ARTIFACTS_KERNEL
+#   artifacts_initramfs MODULES   sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL
 #   artifacts_store               sets ARTIFACTS_STORE: a store with root-img, root-squashfs and root-erofs
 
+# One network module for all kinds of boots; livenet works with this one only, in dracut 059.
+ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
 DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
 
 artifacts_hash() { sha256sum | cut -c 1-16; }
@@ -55,10 +57,10 @@ artifacts_image() {
 }
 
 artifacts_initramfs() {
-    local dir
-    if ! dir=$(artifacts_open initrd "$(echo "$ARTIFACTS_IMAGE_KEY $ARTIFACTS_TREE_KEY" | artifacts_hash)"); then
-        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add dlfuse,livenet "$dir.new" || return 1
-        artifacts_close initrd "$dir"
+    local dir name=initrd-${1//,/-}
+    if ! dir=$(artifacts_open "$name" "$(echo "$ARTIFACTS_IMAGE_KEY $ARTIFACTS_TREE_KEY" | artifacts_hash)"); then
+        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add "$1" "$dir.new" || return 1
+        artifacts_close "$name" "$dir"
     fi
     ARTIFACTS_INITRD=$dir/initrd.img
     # From the same tree as the initramfs, so that its modules fit.

@@ -16,6 +16,7 @@ ARTIFACTS_SOURCE=$SOURCE_DIR
 # A guest under TCG on two busy CPUs needs a minute and a half; only a hang takes this long.
 BOOT_SECONDS=300
 
+# boot_prepare MODULES: with these dracut modules in the initramfs.
 boot_prepare() {
     require_root
     require_programs_under_test
@@ -27,7 +28,7 @@ boot_prepare() {
     flock 7
     artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
     artifacts_image || die "the images cannot be made"
-    artifacts_initramfs || die "the initramfs cannot be made"
+    artifacts_initramfs "$1" || die "the initramfs cannot be made"
     artifacts_store || die "the store cannot be made"
     exec 7>&-
 

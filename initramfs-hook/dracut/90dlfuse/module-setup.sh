@@ -12,14 +12,8 @@ check() {
 
 # called by dracut
 depends() {
-    local handlers
-    # dracut 059 prefers systemd-networkd wherever that is installed, but has nothing that runs a network root
-    # handler after it. Its older module has, if the programs are there.
-    handlers=$(grep -ls netroot "$dracutbasedir"/modules.d/*systemd-networkd/* 2>/dev/null)
-    if [[ -z $handlers && -d $(echo "$dracutbasedir"/modules.d/*network-legacy) ]] &&
-        command -v dhclient arping pgrep >/dev/null; then
-        echo network-legacy
-    fi
+    # Whichever network module dracut chooses: those that run network root handlers get one, for those that do
+    # not (systemd-networkd in dracut 059) the job in initqueue/settled looks for an address.
     echo network base
 }
 
