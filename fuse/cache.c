@@ -9,6 +9,7 @@
  */
 #include "fuse/cache.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -335,6 +336,7 @@ static int join_locked(struct dlf_cache *c, uint64_t chunk, enum dlf_class class
                        struct dlf_waiter *waiter)
 {
     struct chunk_fetch *cf = *fetch_slot_locked(c, chunk);
+    assert(cf); /* FETCHING says that there is one */
     if (waiter) {
         waiter->next = cf->waiters;
         cf->waiters = waiter;

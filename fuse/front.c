@@ -335,7 +335,8 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
 
 int dlf_front_serve(struct dlf_front *front)
 {
-    struct fuse_loop_config loop = {.clone_fd = 0, .max_idle_threads = 4};
+    /* As many as libfuse ever starts: with fewer it ends and starts threads all the time. */
+    struct fuse_loop_config loop = {.clone_fd = 0, .max_idle_threads = 10};
     int rc = fuse_session_loop_mt(front->session, &loop);
     /* A positive number is the signal that ended it. */
     return rc < 0 ? -EIO : 0;
