@@ -64,6 +64,13 @@ make_xfs() {
     on_exit umount -q "$at"
     cp -a "$1/." "$at/"
     umount "$at"
+    # The loop device goes away in its own time; what it still writes is the image's.
+    wait_until 10 no_loop_on "$2" || die "a loop device stays on $2"
+    sync "$2"
+}
+
+no_loop_on() {
+    [ -z "$(losetup --noheadings --associated "$1")" ]
 }
 
 make_image() {

@@ -77,8 +77,11 @@ try_unmount() {
 # Processes in whose mount namespace DIR is still mounted. A namespace that was made while it was
 # there keeps a copy, and FUSE ends with the last copy.
 holders() {
+    local pid
     { grep -lF " $1 " /proc/[0-9]*/mountinfo 2>/dev/null || true; } | cut -d / -f 3 |
-        xargs -r -I@ sh -c 'echo "@ $(cat /proc/@/comm 2>/dev/null)"'
+        while read -r pid; do
+            echo "$pid $(cat "/proc/$pid/comm" 2>/dev/null)"
+        done
 }
 
 unmount_node() {
