@@ -1,0 +1,199 @@
+/* Implements fuse/source.h in memory. Requests are answered in dlf_source_poll, in order. */
+#include "fake_source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RUNNING_MAX 4
+#define ANSWERS_MAX 16
+
+struct dlf_source {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool woken;
+    bool held;
+    unsigned mirrors;
+    struct fake_request requests[FAKE_REQUESTS_MAX];
+    unsigned request_count;
+    enum fake_answer answers[DLF_MIRRORS_MAX][ANSWERS_MAX];
+    unsigned answer_count[DLF_MIRRORS_MAX];
+    unsigned answered[DLF_MIRRORS_MAX];
+
+    /* The polling thread's own. */
+    struct dlf_get *running[RUNNING_MAX];
+    unsigned running_count;
+};
+
+uint8_t fake_byte(uint64_t offset)
+{
+    return (uint8_t)(offset * 31 + (offset >> 8));
+}
+
+struct dlf_source *fake_source_new(unsigned mirrors)
+{
+    struct dlf_source *s = calloc(1, sizeof(*s));
+    if (!s)
+        abort();
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    s->mirrors = mirrors;
+    return s;
+}
+
+void fake_hold(struct dlf_source *s, bool held)
+{
+    pthread_mutex_lock(&s->lock);
+    s->held = held;
+    pthread_mutex_unlock(&s->lock);
+    dlf_source_wake(s);
+}
+
+void fake_script(struct dlf_source *s, unsigned mirror, const enum fake_answer *answers,
+                 unsigned count)
+{
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->answers[mirror], answers, count * sizeof(*answers));
+    s->answer_count[mirror] = count;
+    s->answered[mirror] = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
+unsigned fake_requests(struct dlf_source *s, struct fake_request *out)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned n = s->request_count;
+    memcpy(out, s->requests, n * sizeof(*out));
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+void dlf_source_free(struct dlf_source *s)
+{
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+    free(s);
+}
+
+void dlf_source_close(struct dlf_source *s)
+{
+    s->running_count = 0;
+}
+
+uint32_t dlf_source_all(const struct dlf_source *s)
+{
+    return ((uint32_t)1 << s->mirrors) - 1;
+}
+
+int dlf_source_choose(struct dlf_source *s, uint32_t avoid, uint64_t *when_ms)
+{
+    (void)when_ms; /* no mirror is ever down */
+    for (unsigned i = 0; i < s->mirrors; i++)
+        if (!(avoid >> i & 1))
+            return (int)i;
+    abort(); /* the scheduler asks only when a mirror is left */
+}
+
+bool dlf_source_free_slot(const struct dlf_source *s)
+{
+    return s->running_count < RUNNING_MAX;
+}
+
+int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->request_count == FAKE_REQUESTS_MAX)
+        abort();
+    s->requests[s->request_count++] =
+        (struct fake_request){.offset = get->offset, .length = get->length, .mirror = mirror};
+    pthread_mutex_unlock(&s->lock);
+    get->mirror = mirror;
+    s->running[s->running_count++] = get;
+    return 0;
+}
+
+/* Bytes [from, to) of the object in odd portions. False when the receiver has had enough. */
+static bool send(struct dlf_get *get, uint64_t from, uint64_t to, bool flip)
+{
+    uint8_t portion[1000];
+    while (from < to) {
+        size_t n = to - from < sizeof(portion) ? (size_t)(to - from) : sizeof(portion);
+        for (size_t i = 0; i < n; i++)
+            portion[i] = fake_byte(from + i);
+        if (flip)
+            portion[0] ^= 1;
+        flip = false;
+        if (!get->data(get, from, portion, n))
+            return false;
+        from += n;
+    }
+    return true;
+}
+
+static void answer(struct dlf_get *get, enum fake_answer how)
+{
+    static const struct dlf_err broken = {"the connection broke"};
+    static const struct dlf_err missing = {"no such object"};
+    static const struct dlf_err ended = {"ended by the receiver"};
+    uint64_t end = get->offset + get->length;
+    bool all;
+    switch (how) {
+    case FAKE_MISSING:
+        get->done(get, -ENOENT, &missing);
+        return;
+    case FAKE_BROKEN:
+        send(get, get->offset, get->offset + get->length / 2, false);
+        get->done(get, -EIO, &broken);
+        return;
+    default:
+        all = send(get, how == FAKE_WHOLE ? 0 : get->offset, end, how == FAKE_FLIPPED);
+        get->done(get, all ? 0 : -ECANCELED, &ended);
+        return;
+    }
+}
+
+void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&s->lock);
+    while (!s->woken && (s->held || !s->running_count))
+        if (pthread_cond_timedwait(&s->changed, &s->lock, &until) != 0)
+            break;
+    s->woken = false;
+    enum fake_answer how = FAKE_OK;
+    bool go = !s->held && s->running_count;
+    unsigned mirror = go ? s->running[0]->mirror : 0;
+    if (go && s->answered[mirror] < s->answer_count[mirror])
+        how = s->answers[mirror][s->answered[mirror]++];
+    pthread_mutex_unlock(&s->lock);
+    if (!go)
+        return;
+    struct dlf_get *get = s->running[0];
+    s->running_count--;
+    memmove(s->running, s->running + 1, s->running_count * sizeof(s->running[0]));
+    answer(get, how);
+}
+
+void dlf_source_wake(struct dlf_source *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->woken = true;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void dlf_source_mirror_stats(const struct dlf_source *s, unsigned index,
+                             struct dlf_mirror_stats *stats)
+{
+    (void)s;
+    memset(stats, 0, sizeof(*stats));
+    snprintf(stats->base, sizeof(stats->base), "http://mirror%u/", index);
+}

@@ -1,0 +1,42 @@
+/*
+ * A source without a network, for the scheduler's tests: it keeps the requests that were made and
+ * answers each as the test has scripted. Its object "pack/..." has byte i equal to fake_byte(i).
+ */
+#ifndef DLFUSE_TESTS_FAKE_SOURCE_H
+#define DLFUSE_TESTS_FAKE_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/source.h"
+
+enum fake_answer {
+    FAKE_OK,      /* the range */
+    FAKE_WHOLE,   /* the object from its first byte on, as a server without ranges */
+    FAKE_BROKEN,  /* half of the range, then the connection breaks */
+    FAKE_FLIPPED, /* the range with one wrong byte, its first */
+    FAKE_MISSING,
+};
+
+struct fake_request {
+    uint64_t offset;
+    uint64_t length;
+    unsigned mirror;
+};
+
+#define FAKE_REQUESTS_MAX 256
+
+/* held: no request is answered until it is false. */
+struct dlf_source *fake_source_new(unsigned mirrors);
+void fake_hold(struct dlf_source *source, bool held);
+
+/* The answers of a mirror, in order; after the last of count, FAKE_OK. */
+void fake_script(struct dlf_source *source, unsigned mirror, const enum fake_answer *answers,
+                 unsigned count);
+
+/* A copy of what was asked so far; returns how many. */
+unsigned fake_requests(struct dlf_source *source, struct fake_request *out);
+
+uint8_t fake_byte(uint64_t offset);
+
+#endif

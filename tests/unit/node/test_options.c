@@ -1,0 +1,132 @@
+/* Command-line arguments of mount and download. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fuse/options.h"
+
+/* Parses one -o list with a URL and a target. */
+static int parse(const char *list, struct dlf_options *o, struct dlf_err *err, char *copy)
+{
+    /* The options point into the arguments. */
+    static char dash[] = "-o";
+    static char url[] = "http://h/a.dlfuse";
+    static char dir[] = "/mnt";
+    char *argv[] = {url, dir, dash, copy};
+    strcpy(copy, list);
+    return dlf_options_parse(o, 4, argv, err);
+}
+
+static void test_sizes(void **state)
+{
+    uint64_t n = 7;
+    uint64_t half = 0;
+    (void)state;
+    assert_true(dlf_parse_size("0", &n));
+    assert_int_equal(n, 0);
+    assert_true(dlf_parse_size("24M", &n));
+    assert_int_equal(n, 24 << 20);
+    assert_true(dlf_parse_size("3K", &n));
+    assert_int_equal(n, 3072);
+    assert_true(dlf_parse_size("2T", &n));
+    assert_int_equal(n, (uint64_t)2 << 40);
+    assert_true(dlf_parse_size("18446744073709551615", &n));
+    assert_true(dlf_parse_size("100%", &n));
+    assert_true(dlf_parse_size("50%", &half));
+    assert_in_range(half, n / 2 - 100, n / 2 + 100);
+    static const char *const bad[] = {"",
+                                      "M",
+                                      "-1",
+                                      " 1",
+                                      "1 ",
+                                      "1m",
+                                      "1MB",
+                                      "0%",
+                                      "101%",
+                                      "1%%",
+                                      "x",
+                                      "0x10",
+                                      "18446744073709551616",
+                                      "18446744073709551615K"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(dlf_parse_size(bad[i], &n));
+}
+
+static void test_values(void **state)
+{
+    struct dlf_options o;
+    struct dlf_err err;
+    char copy[256];
+    (void)state;
+    assert_int_equal(parse("ro,_netdev,x-systemd.automount,cache=24M,fill=0,prefetch=0,timeout=9,"
+                           "log=kmsg,rootfs,chroot=/run/dlfuse,allow_other,debug,"
+                           "mirror=http://m/a\\,b/a.dlfuse",
+                           &o, &err, copy),
+                     0);
+    assert_int_equal(o.cache_bytes, 24 << 20);
+    assert_false(o.fill);
+    assert_false(o.prefetch);
+    assert_int_equal(o.timeout_ms, 9000);
+    assert_int_equal(o.log, DLF_LOG_KMSG);
+    assert_true(o.rootfs && o.allow_other && o.debug);
+    assert_string_equal(o.chroot, "/run/dlfuse");
+    assert_int_equal(o.url_count, 2);
+    assert_string_equal(o.urls[0], "http://h/a.dlfuse");
+    assert_string_equal(o.urls[1], "http://m/a,b/a.dlfuse");
+    assert_string_equal(o.target, "/mnt");
+}
+
+static void test_refusals(void **state)
+{
+    static const char *const bad[] = {
+        "cache=1",    "cache=x", "fill=2",   "fill=",   "prefetch=yes",
+        "timeout=-1", "log=tty", "nonsense", "cach=5M", "timeout=1s"};
+    struct dlf_options o;
+    struct dlf_err err;
+    char copy[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(parse(bad[i], &o, &err, copy), -EINVAL);
+        assert_memory_equal(err.msg, "-o ", 3);
+    }
+}
+
+static void test_arguments(void **state)
+{
+    struct dlf_options o;
+    struct dlf_err err;
+    char f[] = "-f";
+    char url[] = "http://h/a.dlfuse";
+    char dir[] = "d";
+    char *only_url[] = {url};
+    char *three[] = {url, dir, dir};
+    char *odd[] = {url, dir, (char[]){"-z"}};
+    char *good[] = {f, url, dir};
+    (void)state;
+    assert_int_equal(dlf_options_parse(&o, 0, only_url, &err), -EINVAL);
+    assert_string_equal(err.msg, "the URL is missing");
+    assert_int_equal(dlf_options_parse(&o, 1, only_url, &err), -EINVAL);
+    assert_string_equal(err.msg, "the target is missing");
+    assert_int_equal(dlf_options_parse(&o, 3, three, &err), -EINVAL);
+    assert_int_equal(dlf_options_parse(&o, 3, odd, &err), -EINVAL);
+    assert_string_equal(err.msg, "-z: unknown option");
+    assert_int_equal(dlf_options_parse(&o, 3, good, &err), 0);
+    assert_true(o.foreground && o.fill && o.prefetch);
+    assert_true(o.cache_bytes > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_arguments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

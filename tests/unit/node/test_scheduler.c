@@ -1,0 +1,319 @@
+/* The scheduler against a source without a network: what it asks for, in which order, what it does
+ * when answers are wrong. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "fake_source.h"
+#include "fuse/scheduler.h"
+#include "fuse/util.h"
+
+#define PIECE 4096u
+
+/* Pieces of one test and what became of them. */
+struct piece {
+    struct dlf_fetch fetch; /* first: callbacks get its address */
+    struct bench *bench;
+    int rc;
+    bool done;
+    unsigned order; /* the how-manieth to be done */
+};
+
+struct bench {
+    struct dlf_source *source;
+    struct dlf_sched *sched;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned done;
+    bool wrong_bytes;
+    struct piece pieces[64];
+    struct fake_request requests[FAKE_REQUESTS_MAX];
+    unsigned request_count;
+};
+
+static void piece_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                       const struct dlf_err *err)
+{
+    struct piece *p = (struct piece *)fetch;
+    struct bench *b = p->bench;
+    (void)err;
+    pthread_mutex_lock(&b->lock);
+    for (uint32_t i = 0; rc == 0 && i < fetch->length; i++)
+        if (bytes[i] != fake_byte(fetch->offset + i))
+            b->wrong_bytes = true;
+    p->rc = rc;
+    p->done = true;
+    p->order = b->done++;
+    pthread_cond_signal(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void bench_begin(struct bench *b, unsigned mirrors)
+{
+    memset(b, 0, sizeof(*b));
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->changed, NULL);
+    b->source = fake_source_new(mirrors);
+    b->sched = dlf_sched_new(b->source, PIECE, false);
+    assert_non_null(b->sched);
+}
+
+static void bench_end(struct bench *b)
+{
+    b->request_count = fake_requests(b->source, b->requests);
+    dlf_sched_free(b->sched);
+    pthread_mutex_destroy(&b->lock);
+    pthread_cond_destroy(&b->changed);
+    assert_false(b->wrong_bytes);
+}
+
+/* Submits piece number i at the i-th place of the object. */
+static struct piece *submit(struct bench *b, unsigned i, enum dlf_class class)
+{
+    uint8_t bytes[PIECE];
+    struct piece *p = &b->pieces[i];
+    for (unsigned k = 0; k < PIECE; k++)
+        bytes[k] = fake_byte((uint64_t)i * PIECE + k);
+    p->bench = b;
+    p->fetch.kind = "pack";
+    p->fetch.offset = (uint64_t)i * PIECE;
+    p->fetch.length = PIECE;
+    p->fetch.sha256 = dlf_sha256(bytes, PIECE);
+    p->fetch.done = piece_done;
+    p->fetch.class = (uint8_t) class;
+    dlf_sched_submit(b->sched, &p->fetch);
+    return p;
+}
+
+/* Until count pieces are done; fails the test when that takes 20 s. */
+static void wait_done(struct bench *b, unsigned count)
+{
+    struct timespec until;
+    int rc = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    pthread_mutex_lock(&b->lock);
+    while (b->done < count && rc == 0)
+        rc = pthread_cond_timedwait(&b->changed, &b->lock, &until);
+    pthread_mutex_unlock(&b->lock);
+    assert_int_equal(rc, 0);
+}
+
+/* Until the source was asked so often, all else being held. */
+static void wait_requests(struct bench *b, unsigned count)
+{
+    uint64_t until = dlf_now_ms() + 20000;
+    struct timespec pause = {.tv_nsec = 1000000};
+    while ((b->request_count = fake_requests(b->source, b->requests)) < count) {
+        assert_true(dlf_now_ms() < until);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void test_neighbours_share_a_request(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    /* Four others use up the connections, so that the rest queues up. */
+    for (unsigned i = 0; i < 4; i++)
+        submit(&b, 2 * i, DLF_DEMAND);
+    wait_requests(&b, 4);
+    /* Out of order, with a gap at 25. */
+    static const unsigned places[] = {23, 21, 20, 22, 26, 24, 27};
+    for (unsigned i = 0; i < 7; i++)
+        submit(&b, places[i], i % 2 ? DLF_PREFETCH : DLF_DEMAND);
+    fake_hold(b.source, false);
+    wait_done(&b, 11);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 6);
+    assert_int_equal(b.requests[4].offset, 20 * PIECE);
+    assert_int_equal(b.requests[4].length, 5 * PIECE);
+    assert_int_equal(b.requests[5].offset, 26 * PIECE);
+    assert_int_equal(b.requests[5].length, 2 * PIECE);
+}
+
+static void test_urgent_first(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 4; i++)
+        submit(&b, 2 * i, DLF_DEMAND);
+    wait_requests(&b, 4);
+    struct piece *fill = submit(&b, 10, DLF_FILL);
+    struct piece *prefetch = submit(&b, 12, DLF_PREFETCH);
+    struct piece *raised = submit(&b, 14, DLF_FILL);
+    struct piece *demand = submit(&b, 16, DLF_DEMAND);
+    atomic_store(&raised->fetch.class, DLF_DEMAND);
+    dlf_sched_kick(b.sched);
+    fake_hold(b.source, false);
+    wait_done(&b, 8);
+    assert_true(raised->order < demand->order); /* it came first */
+    assert_true(demand->order < prefetch->order);
+    assert_true(prefetch->order < fill->order);
+    bench_end(&b);
+}
+
+static void test_fill_waits_for_demand(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    submit(&b, 0, DLF_DEMAND);
+    wait_requests(&b, 1);
+    submit(&b, 10, DLF_FILL);
+    submit(&b, 20, DLF_DEMAND);
+    wait_requests(&b, 2); /* the second demand goes out, the fill does not */
+    assert_int_equal(b.requests[1].offset, 20 * PIECE);
+    fake_hold(b.source, false);
+    wait_done(&b, 3);
+    bench_end(&b);
+}
+
+static void test_wrong_bytes_go_to_the_next_mirror(void **state)
+{
+    static const enum fake_answer flipped[] = {FAKE_FLIPPED};
+    struct bench b;
+    struct dlf_sched_stats stats;
+    (void)state;
+    bench_begin(&b, 2);
+    fake_script(b.source, 0, flipped, 1);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_done(&b, 1);
+    dlf_sched_stats(b.sched, &stats);
+    bench_end(&b);
+    assert_int_equal(p->rc, 0);
+    assert_int_equal(stats.bad_digests, 1);
+    assert_int_equal(b.request_count, 2);
+    assert_int_equal(b.requests[1].mirror, 1);
+}
+
+static void test_broken_transfer_keeps_what_came(void **state)
+{
+    static const enum fake_answer broken[] = {FAKE_BROKEN};
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_script(b.source, 0, broken, 1);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 4; i++)
+        submit(&b, 40 + 2 * i, DLF_DEMAND);
+    wait_requests(&b, 4);
+    for (unsigned i = 0; i < 8; i++)
+        submit(&b, i, DLF_PREFETCH);
+    fake_hold(b.source, false);
+    wait_done(&b, 12);
+    bench_end(&b);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(b.pieces[i].rc, 0);
+}
+
+static void test_missing_everywhere_is_tried_again(void **state)
+{
+    static const enum fake_answer missing[] = {FAKE_MISSING, FAKE_MISSING};
+    struct bench b;
+    struct dlf_sched_stats stats;
+    (void)state;
+    bench_begin(&b, 2);
+    fake_script(b.source, 0, missing, 2);
+    fake_script(b.source, 1, missing, 2);
+    struct piece *p = submit(&b, 0, DLF_DEMAND);
+    wait_done(&b, 1);
+    dlf_sched_stats(b.sched, &stats);
+    bench_end(&b);
+    assert_int_equal(p->rc, 0);
+    assert_int_equal(b.request_count, 5);
+    assert_int_equal(stats.failed_attempts, 4);
+}
+
+static void test_once_fails_when_all_mirrors_did(void **state)
+{
+    static const enum fake_answer missing[] = {FAKE_MISSING};
+    static const enum fake_answer flipped[] = {FAKE_FLIPPED};
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 2);
+    fake_script(b.source, 0, missing, 1);
+    fake_script(b.source, 1, flipped, 1);
+    b.pieces[0].fetch.once = true;
+    struct piece *p = submit(&b, 0, DLF_DEMAND);
+    wait_done(&b, 1);
+    bench_end(&b);
+    assert_int_equal(p->rc, -EBADMSG);
+    assert_int_equal(b.request_count, 2);
+}
+
+static void test_deadline(void **state)
+{
+    enum fake_answer missing[8];
+    struct bench b;
+    uint64_t begun = dlf_now_ms();
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        missing[i] = FAKE_MISSING;
+    bench_begin(&b, 1);
+    fake_script(b.source, 0, missing, 8);
+    atomic_store(&b.pieces[0].fetch.deadline_ms, begun + 600);
+    struct piece *p = submit(&b, 0, DLF_DEMAND);
+    wait_done(&b, 1);
+    bench_end(&b);
+    assert_int_equal(p->rc, -ETIMEDOUT);
+    assert_in_range(dlf_now_ms() - begun, 600, 10000);
+}
+
+static void test_server_without_ranges(void **state)
+{
+    static const enum fake_answer whole[] = {FAKE_WHOLE};
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_script(b.source, 0, whole, 1);
+    struct piece *p = submit(&b, 7, DLF_DEMAND);
+    wait_done(&b, 1);
+    bench_end(&b);
+    assert_int_equal(p->rc, 0);
+}
+
+static void test_shutdown_answers_everybody(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 20; i++)
+        submit(&b, 2 * i, i % 3 ? DLF_FILL : DLF_DEMAND);
+    wait_requests(&b, 4);
+    bench_end(&b);
+    assert_int_equal(b.done, 20);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(b.pieces[2 * i].rc, -ESHUTDOWN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_neighbours_share_a_request),
+        cmocka_unit_test(test_urgent_first),
+        cmocka_unit_test(test_fill_waits_for_demand),
+        cmocka_unit_test(test_wrong_bytes_go_to_the_next_mirror),
+        cmocka_unit_test(test_broken_transfer_keeps_what_came),
+        cmocka_unit_test(test_missing_everywhere_is_tried_again),
+        cmocka_unit_test(test_once_fails_when_all_mirrors_did),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_server_without_ranges),
+        cmocka_unit_test(test_shutdown_answers_everybody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
