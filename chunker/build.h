@@ -4,7 +4,7 @@
  *      reader thread     input -> scanner (holes, cuts)
  *      worker threads    XXH3, look up in the library; if not there: encode, SHA-256
  *      calling thread    placer, in image order
- *      packer's thread   hash and write packs
+ *      packer's threads  hash and write packs
  *
  * Memory is bounded by the queue (QUEUE_MEMORY_BYTES), the packer's buffers, and the two dedup
  * tables; none of it grows with the image beyond that but for 40 bytes per 256 chunks and per pack.

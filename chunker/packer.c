@@ -1,14 +1,16 @@
 /*
- * Buffers and the sealing thread.
+ * Buffers and the sealing threads.
  *
  * A buffer's states:
- *      FREE      no pack in it                    owner takes it   -> BUILDING
- *      BUILDING  the owner appends                owner closes it  -> SEALING
- *      SEALING   read-only; in the thread's hands thread is done   -> FREE
- * At most one buffer is BUILDING. The thread seals in the order of pack numbers.
+ *      FREE      no pack in it                    owner takes it     -> BUILDING
+ *      BUILDING  the owner appends                owner closes it    -> CLOSED
+ *      CLOSED    read-only, waits for a thread    a thread takes it  -> SEALING
+ *      SEALING   read-only, in a thread's hands   the thread is done -> FREE
+ * At most one buffer is BUILDING. Threads take packs in the order of their numbers, but may be done
+ * in any order.
  *
  * The lock guards the states, packs[] and error. The bytes of a buffer that is BUILDING are the
- * owner's alone; those of one that is SEALING do not change, so both read them without the lock.
+ * owner's alone; afterwards they do not change until it is FREE.
  */
 #include "chunker/packer.h"
 
@@ -25,7 +27,7 @@
 #define BUFFER_BYTES ((size_t)DLF_PACK_TARGET + DLF_CHUNK_MAX)
 _Static_assert(BUFFER_BYTES <= DLF_PACK_MAX, "a pack may become too large");
 
-enum buffer_state { FREE, BUILDING, SEALING };
+enum buffer_state { FREE, BUILDING, CLOSED, SEALING };
 
 struct buffer {
     enum buffer_state state;
@@ -36,7 +38,8 @@ struct buffer {
 
 struct packer {
     struct store *store;
-    pthread_t thread;
+    pthread_t threads[PACKER_THREADS];
+    unsigned thread_count;
     struct buffer *building; /* owner only */
 
     pthread_mutex_t lock;
@@ -45,9 +48,9 @@ struct packer {
     struct dlf_index_pack *packs; /* sha256 once sealed, size once closed */
     uint32_t pack_count;
     uint32_t pack_room;
-    uint32_t sealed_count;
+    uint32_t sealed_count; /* in any order */
     bool stopping;
-    int error; /* negative errno of the thread; then it only empties buffers */
+    int error; /* negative errno of a thread; then they only empty buffers */
     struct dlf_err error_text;
 };
 
@@ -69,7 +72,7 @@ static struct buffer *next_to_seal_locked(struct packer *packer)
     struct buffer *next = NULL;
     for (int i = 0; i < PACKER_BUFFERS; i++) {
         struct buffer *buffer = &packer->buffers[i];
-        if (buffer->state == SEALING && (!next || buffer->pack < next->pack))
+        if (buffer->state == CLOSED && (!next || buffer->pack < next->pack))
             next = buffer;
     }
     return next;
@@ -90,6 +93,7 @@ static void *sealing_thread(void *context)
         int rc = packer->error;
         struct dlf_sha256 digest = {{0}};
         struct dlf_err err;
+        buffer->state = SEALING;
         pthread_mutex_unlock(&packer->lock);
         if (rc == 0)
             rc = seal(packer->store, buffer, &digest, &err);
@@ -99,7 +103,7 @@ static void *sealing_thread(void *context)
             packer->error_text = err;
         }
         packer->packs[buffer->pack].sha256 = digest;
-        packer->sealed_count = buffer->pack + 1;
+        packer->sealed_count++;
         buffer->state = FREE;
         pthread_cond_broadcast(&packer->changed);
     }
@@ -107,25 +111,32 @@ static void *sealing_thread(void *context)
     return NULL;
 }
 
+/* As many threads as can be had; one will do. */
+static bool start_threads(struct packer *packer)
+{
+    while (packer->thread_count < PACKER_THREADS &&
+           pthread_create(&packer->threads[packer->thread_count], NULL, sealing_thread, packer) ==
+               0)
+        packer->thread_count++;
+    return packer->thread_count > 0;
+}
+
 struct packer *packer_new(struct store *store, struct dlf_err *err)
 {
     struct packer *packer = calloc(1, sizeof(*packer));
     bool ok = packer != NULL;
-    for (int i = 0; ok && i < PACKER_BUFFERS; i++) {
-        packer->buffers[i].bytes = malloc(BUFFER_BYTES);
-        ok = packer->buffers[i].bytes != NULL;
-    }
     if (ok) {
         packer->store = store;
         pthread_mutex_init(&packer->lock, NULL);
         pthread_cond_init(&packer->changed, NULL);
-        ok = pthread_create(&packer->thread, NULL, sealing_thread, packer) == 0;
     }
-    if (ok)
+    for (int i = 0; ok && i < PACKER_BUFFERS; i++) {
+        packer->buffers[i].bytes = malloc(BUFFER_BYTES);
+        ok = packer->buffers[i].bytes != NULL;
+    }
+    if (ok && start_threads(packer))
         return packer;
-    for (int i = 0; packer && i < PACKER_BUFFERS; i++)
-        free(packer->buffers[i].bytes);
-    free(packer);
+    packer_free(packer);
     dlf_fail(err, ENOMEM, "out of memory or threads for writing packs");
     return NULL;
 }
@@ -138,7 +149,8 @@ void packer_free(struct packer *packer)
     packer->stopping = true;
     pthread_cond_broadcast(&packer->changed);
     pthread_mutex_unlock(&packer->lock);
-    pthread_join(packer->thread, NULL);
+    for (unsigned i = 0; i < packer->thread_count; i++)
+        pthread_join(packer->threads[i], NULL);
     pthread_cond_destroy(&packer->changed);
     pthread_mutex_destroy(&packer->lock);
     for (int i = 0; i < PACKER_BUFFERS; i++)
@@ -201,7 +213,7 @@ static void close_pack(struct packer *packer)
     struct buffer *buffer = packer->building;
     pthread_mutex_lock(&packer->lock);
     packer->packs[buffer->pack].size = buffer->size;
-    buffer->state = SEALING;
+    buffer->state = CLOSED;
     pthread_cond_broadcast(&packer->changed);
     pthread_mutex_unlock(&packer->lock);
     packer->building = NULL;

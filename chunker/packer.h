@@ -2,9 +2,10 @@
  * Gathers stored chunks into packs and puts these into the store. A pack is the plain concatenation
  * of its chunks, closed as soon as it has DLF_PACK_TARGET bytes.
  *
- * A pack is built in memory; a thread of the packer's hashes it, writes it and gives it its name
- * ("seals" it) while the next one is built. There are PACKER_BUFFERS buffers: with all of them
- * full, packer_add waits. Each pack of a run has a number, from 0 on.
+ * A pack is built in memory; one of the packer's threads hashes it, writes it and gives it its name
+ * ("seals" it) while the next ones are built: most of sealing is waiting for the disk. There are
+ * PACKER_BUFFERS buffers: with all of them full, packer_add waits. Each pack of a run has a number,
+ * from 0 on.
  *
  * All functions are for one thread, the packer's owner.
  */
@@ -16,19 +17,20 @@
 #include "chunker/store.h"
 #include "format/index.h"
 
-#define PACKER_BUFFERS 3
+#define PACKER_BUFFERS 5
+#define PACKER_THREADS 3
 
 struct packer;
 
 /* store must stay valid and locked until packer_free. NULL on failure. */
 struct packer *packer_new(struct store *store, struct dlf_err *err);
 
-/* Stops the thread. A pack not yet sealed is given up. NULL is fine. */
+/* Stops the threads. A pack not yet sealed is given up. NULL is fine. */
 void packer_free(struct packer *packer);
 
 /*
  * Appends size stored bytes (1 to DLF_CHUNK_MAX); says in which pack and where they went. An error
- * of the sealing thread comes back here, later.
+ * of a sealing thread comes back here, later.
  */
 int packer_add(struct packer *packer, const uint8_t *stored, uint32_t size, uint32_t *pack,
                uint32_t *pack_offset, struct dlf_err *err);
