@@ -5,9 +5,10 @@
 # went into it; the one that a change replaces is removed. Needs $ARTIFACTS_SOURCE, the source tree.
 #
 #   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
-#   artifacts_image               sets ARTIFACTS_IMAGE: root.img, root.squashfs, root.erofs, root.sums
+#   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
+#                                 KIND is ext4, squashfs or erofs
 #   artifacts_initramfs MODULES   sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL
-#   artifacts_store               sets ARTIFACTS_STORE: a store with root-img, root-squashfs and root-erofs
+#   artifacts_store               sets ARTIFACTS_STORE: a store with this image under the name root
 
 # One network module for all kinds of boots; livenet works with this one only, in dracut 059.
 ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
@@ -48,11 +49,18 @@ artifacts_mkroot() {
 }
 
 artifacts_image() {
-    # What mkroot prints for its recipe is in the script, so the script's text stands for the packages.
+    local name=image-$1 format=$1
+    ARTIFACTS_KIND=$1
+    ARTIFACTS_FILE=root.$1
+    case $1 in
+    ext4) ARTIFACTS_FILE=root.img ;;
+    squashfs) format=squashfs:lz4 ;;
+    esac
+    # The script's text stands for the packages that it installs and for how it makes an image.
     ARTIFACTS_IMAGE_KEY=$(artifacts_hash <"$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot")
-    if ! ARTIFACTS_IMAGE=$(artifacts_open image "$ARTIFACTS_IMAGE_KEY"); then
-        artifacts_mkroot --sums --format ext4,squashfs:lz4,erofs --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
-        artifacts_close image "$ARTIFACTS_IMAGE"
+    if ! ARTIFACTS_IMAGE=$(artifacts_open "$name" "$ARTIFACTS_IMAGE_KEY"); then
+        artifacts_mkroot --sums --format "$format" --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
+        artifacts_close "$name" "$ARTIFACTS_IMAGE"
     fi
 }
 
@@ -68,13 +76,11 @@ artifacts_initramfs() {
 }
 
 artifacts_store() {
-    local chunker=$ARTIFACTS_TREE/usr/bin/dlfuse-chunker kind
-    if ! ARTIFACTS_STORE=$(artifacts_open store \
+    local chunker=$ARTIFACTS_TREE/usr/bin/dlfuse-chunker name=store-$ARTIFACTS_KIND
+    if ! ARTIFACTS_STORE=$(artifacts_open "$name" \
         "$({ echo "$ARTIFACTS_IMAGE_KEY" && cat "$chunker"; } | artifacts_hash)"); then
-        for kind in img squashfs erofs; do
-            "$chunker" create --store "$ARTIFACTS_STORE.new" --name "root-$kind" \
-                "$ARTIFACTS_IMAGE/root.$kind" >/dev/null || return 1
-        done
-        artifacts_close store "$ARTIFACTS_STORE"
+        "$chunker" create --store "$ARTIFACTS_STORE.new" --name root "$ARTIFACTS_IMAGE/$ARTIFACTS_FILE" \
+            >/dev/null || return 1
+        artifacts_close "$name" "$ARTIFACTS_STORE"
     fi
 }

@@ -16,7 +16,7 @@ ARTIFACTS_SOURCE=$SOURCE_DIR
 # A guest under TCG on two busy CPUs needs a minute and a half; only a hang takes this long.
 BOOT_SECONDS=300
 
-# boot_prepare MODULES: with these dracut modules in the initramfs.
+# boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs.
 boot_prepare() {
     require_root
     require_programs_under_test
@@ -27,8 +27,8 @@ boot_prepare() {
     exec 7>"$DLFUSE_CACHE/boot/lock"
     flock 7
     artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
-    artifacts_image || die "the images cannot be made"
-    artifacts_initramfs "$1" || die "the initramfs cannot be made"
+    artifacts_image "$1" || die "the image cannot be made"
+    artifacts_initramfs "$2" || die "the initramfs cannot be made"
     artifacts_store || die "the store cannot be made"
     exec 7>&-
 
@@ -57,13 +57,16 @@ boot_agent() {
     lab_add_agent "$TMP/agent.sh" "$ARTIFACTS_INITRD" "$TMP/initrd.img" "$ARTIFACTS_IMAGE/root.sums"
 }
 
-# boot_start IMAGE KERNEL-ARGUMENT...: boots the image IMAGE of the store, until nginx in it answers.
+# boot_start KERNEL-ARGUMENT...: starts the node.
 boot_start() {
-    local image=$1 ms
-    shift
-    lab_vm_start node "$ARTIFACTS_KERNEL" "$TMP/initrd.img" "root=dlfuse:$(lab_url "store/$image.dlfuse") $*"
-    ms=$(lab_vm_wait_ready $BOOT_SECONDS) || die "$image: no answer from the node's nginx within $BOOT_SECONDS s"
-    pass "$image: ready after $((ms / 1000)).$((ms % 1000 / 100)) s"
+    lab_vm_start node "$ARTIFACTS_KERNEL" "$TMP/initrd.img" "root=dlfuse:$(lab_url store/root.dlfuse) $*"
+}
+
+# boot_wait_ready: until nginx in the node answers.
+boot_wait_ready() {
+    local ms
+    ms=$(lab_vm_wait_ready $BOOT_SECONDS) || die "no answer from the node's nginx within $BOOT_SECONDS s"
+    pass "$ARTIFACTS_FILE: ready after $((ms / 1000)).$((ms % 1000 / 100)) s"
 }
 
 # boot_wait KEY SECONDS
