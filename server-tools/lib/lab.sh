@@ -176,7 +176,9 @@ lab_vm_start() {
     else
         netdev=user,id=net0,hostfwd=tcp:127.0.0.1:$LAB_NODE_PORT-:80
     fi
-    "${LAB_IN[@]}" qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -smp 2 -m 4096 \
+    # tb-size: with QEMU's default of 1 GiB of translated code, writes to pages that once held code took the guest
+    # up to a second each (QEMU 7.2, soft lockups of minutes); a small buffer is emptied before it comes to that.
+    "${LAB_IN[@]}" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=256 -machine q35 -smp 2 -m 4096 \
         -nodefaults -no-user-config -no-reboot -display none -monitor none \
         -serial "file:$LAB_VM_DIR/console.log" -serial "file:$LAB_VM_DIR/serial.log" \
         -netdev "$netdev" -device virtio-net-pci,netdev=net0,romfile= -device virtio-rng-pci \
