@@ -177,7 +177,7 @@ in_own_mounts() {
 
 # True for a build with -fsanitize: figures of time and memory say nothing there.
 sanitized() {
-    ldd "$DLFUSE" 2>/dev/null | grep -qE 'lib(asan|tsan|ubsan)'
+    ldd "$DLFUSE" 2>/dev/null | grep -E "lib(asan|tsan|ubsan)" >/dev/null
 }
 
 # wait_until SECONDS COMMAND...: polls; false when the time is over.

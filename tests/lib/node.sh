@@ -16,7 +16,7 @@ NODE_AS=()
 
 # ThreadSanitizer of gcc 12 cannot live with the address layout of newer kernels.
 NODE_RUN=()
-if ldd "$DLFUSE" 2>/dev/null | grep -q libtsan; then
+if ldd "$DLFUSE" 2>/dev/null | grep libtsan >/dev/null; then
     NODE_RUN=(setarch -R)
 fi
 
@@ -85,18 +85,20 @@ holders() {
 }
 
 unmount_node() {
-    local dir=$1 pid=${NODE_PID[$1]} status=0
+    local dir=$1 pid=${NODE_PID[$1]} status=0 held
     wait_until 5 try_unmount "$dir" || {
         fail "fusermount3 -u $dir"
         return
     }
     if ! wait_until 15 is_gone "$pid"; then
-        if holders "$dir" | grep -q .; then
-            note "other mount namespaces hold $dir: $(holders "$dir" | head -n 1)"
+        held=$(holders "$dir")
+        if [ -n "$held" ]; then
+            note "other mount namespaces hold $dir: ${held//$'\n'/, }"
             kill -TERM "$pid"
             wait_until 15 is_gone "$pid" || fail "dlfuse ends after SIGTERM"
         else
             fail "dlfuse ends after fusermount3 -u within 15 s"
+            note "its threads wait in: $(awk 1 ORS=' ' "/proc/$pid/task"/*/wchan)"
             kill -KILL "$pid"
             return
         fi
