@@ -27,8 +27,9 @@ DLFUSE_UNIT=dlfuse-root.service
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
 # Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the
-# only read-ahead is the block device's. More than a few chunks fetches what a boot never reads.
-DLFUSE_READ_AHEAD_KB=256
+# only read-ahead is the block device's. Measured on a boot of Debian 12 in QEMU at 100 Mbit/s without prefetch:
+# 256 makes 545 requests for 22.3 MB, 512 489 for 23.2 MB, 1024 474 for 24.9 MB and 2048 448 for 24.2 MB.
+DLFUSE_READ_AHEAD_KB=512
 
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
