@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +43,8 @@ struct dlf_front {
     gid_t gid;
     time_t mounted; /* shown as the files' times */
     bool signals;
+    pthread_t server;  /* the thread in dlf_front_serve */
+    atomic_bool ended; /* it is out of libfuse's loop */
 };
 
 static void fill_attr(const struct dlf_front *front, fuse_ino_t ino, struct stat *st)
@@ -333,18 +338,41 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
     return 0;
 }
 
+/* Does nothing: a signal with a handler wakes libfuse's thread, which then looks around. */
+static void on_wake(int number)
+{
+    (void)number;
+}
+
 int dlf_front_serve(struct dlf_front *front)
 {
+    struct sigaction wake = {.sa_handler = on_wake};
+    front->server = pthread_self();
+    sigaction(SIGUSR2, &wake, NULL);
     /* As many as libfuse ever starts: with fewer it ends and starts threads all the time. */
     struct fuse_loop_config loop = {.clone_fd = 0, .max_idle_threads = 10};
     int rc = fuse_session_loop_mt(front->session, &loop);
+    atomic_store(&front->ended, true);
     /* A positive number is the signal that ended it. */
     return rc < 0 ? -EIO : 0;
 }
 
+/* Milliseconds that a detached mount may live on before it is ended. */
+#define DETACHED_MS 5000
+
 int dlf_front_detach(struct dlf_front *front)
 {
-    return umount2(front->config.directory, MNT_DETACH) < 0 ? -errno : 0;
+    if (umount2(front->config.directory, MNT_DETACH) < 0)
+        return -errno;
+    for (unsigned ms = 0; !atomic_load(&front->ended); ms += 50) {
+        usleep(50 * 1000);
+        if (ms < DETACHED_MS)
+            continue;
+        /* Again and again: the signal may come just before libfuse's thread goes to sleep. */
+        fuse_session_exit(front->session);
+        pthread_kill(front->server, SIGUSR2);
+    }
+    return 0;
 }
 
 void dlf_front_close(struct dlf_front *front)

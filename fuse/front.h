@@ -33,8 +33,9 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
 int dlf_front_serve(struct dlf_front *front);
 
 /*
- * Takes the mount out of the directory tree; those who have files open keep them, and when they are
- * closed dlf_front_serve returns. Needs CAP_SYS_ADMIN. Any thread. 0 or a negative errno.
+ * Takes the mount out of the directory tree and makes dlf_front_serve return: when the last file in
+ * it is closed, or after some seconds, because another mount namespace may have kept a copy. Needs
+ * CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative errno: then the mount is still there.
  */
 int dlf_front_detach(struct dlf_front *front);
 

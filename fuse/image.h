@@ -86,8 +86,8 @@ unsigned dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t s
 
 /*
  * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from
- * this or the scheduler's thread; bytes are valid during the call. rc: 0, -EIO, -ENOMEM,
- * -ETIMEDOUT. At most 64 MiB of reads are in work, more wait in line.
+ * this or the scheduler's thread; bytes are valid during the call. rc: 0, -EIO (also
+ * when the time is up), -ENOMEM. At most 64 MiB of reads are in work, more wait in line.
  */
 void dlf_image_read(struct dlf_image *image, uint64_t offset, uint32_t size,
                     void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size),

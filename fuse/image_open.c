@@ -214,6 +214,8 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     }
     uint32_t piece_max =
         im->manifest.index_head_size > DLF_CHUNK_MAX ? im->manifest.index_head_size : DLF_CHUNK_MAX;
+    if (config->patient)
+        dlf_source_announce(source);
     im->sched = dlf_sched_new(source, piece_max, config->bulk);
     if (!im->sched)
         return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
@@ -248,6 +250,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
         dlf_image_close(im);
         return rc;
     }
+    dlf_sched_announce(im->sched);
     *image = im;
     return 0;
 }

@@ -101,7 +101,8 @@ static void finish(struct image_read *r)
     uint32_t size = (uint32_t)(r->end - r->offset);
     if (r->waited)
         atomic_fetch_add_explicit(&im->read_waits, 1, memory_order_relaxed);
-    r->done(r->cookie, rc == -ESHUTDOWN ? -EIO : rc, r->bytes, size);
+    /* What a file system may say about a block that does not come. */
+    r->done(r->cookie, rc == -ESHUTDOWN || rc == -ETIMEDOUT ? -EIO : rc, r->bytes, size);
     pthread_mutex_lock(&im->read_lock);
     im->reading_bytes -= size;
     if (r->waited) {

@@ -72,7 +72,6 @@ struct dlf_sched {
     uint64_t sequence;
     struct run runs[RUNS_MAX];
 
-    atomic_uint_fast64_t requests;
     atomic_uint_fast64_t class_bytes[DLF_CLASSES];
     atomic_uint_fast64_t index_bytes;
     atomic_uint_fast64_t failed_attempts;
@@ -383,7 +382,6 @@ static bool begin_run(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirr
         return false;
     drop_from_queue(s, run);
     run->busy = true;
-    add(&s->requests, 1);
     return true;
 }
 
@@ -522,11 +520,15 @@ void dlf_sched_retire(struct dlf_sched *s)
     dlf_source_wake(s->source);
 }
 
+void dlf_sched_announce(struct dlf_sched *s)
+{
+    dlf_source_announce(s->source);
+}
+
 void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
 {
     uint32_t all = dlf_source_all(s->source);
     memset(stats, 0, sizeof(*stats));
-    stats->requests = atomic_load_explicit(&s->requests, memory_order_relaxed);
     stats->index_bytes = atomic_load_explicit(&s->index_bytes, memory_order_relaxed);
     stats->failed_attempts = atomic_load_explicit(&s->failed_attempts, memory_order_relaxed);
     stats->bad_digests = atomic_load_explicit(&s->bad_digests, memory_order_relaxed);
@@ -536,6 +538,7 @@ void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
         struct dlf_mirror_stats mirror;
         dlf_source_mirror_stats(s->source, i, &mirror);
         stats->fetched_bytes += mirror.bytes;
+        stats->requests += mirror.requests;
     }
 }
 

@@ -61,7 +61,7 @@ struct dlf_fetch {
 };
 
 struct dlf_sched_stats {
-    uint64_t requests;
+    uint64_t requests;                 /* HTTP requests of any kind */
     uint64_t fetched_bytes;            /* of bodies, all kinds */
     uint64_t class_bytes[DLF_CLASSES]; /* of verified pieces in packs */
     uint64_t index_bytes;              /* of verified pieces in the index */
@@ -90,6 +90,9 @@ void dlf_sched_kick(struct dlf_sched *sched);
  * Nothing may be submitted from then on. Any thread.
  */
 void dlf_sched_retire(struct dlf_sched *sched);
+
+/* As dlf_source_announce. */
+void dlf_sched_announce(struct dlf_sched *sched);
 
 /* Any thread. */
 void dlf_sched_stats(const struct dlf_sched *sched, struct dlf_sched_stats *stats);

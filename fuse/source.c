@@ -61,6 +61,7 @@ struct dlf_source {
     unsigned most;
     unsigned running;
     unsigned stall_ms;
+    atomic_bool announces;
     struct transfer *transfers; /* most of them */
 };
 
@@ -358,7 +359,7 @@ static void mark_mirror(struct dlf_source *source, unsigned index, int rc,
 {
     struct mirror *m = &source->mirrors[index];
     if (rc == 0 || rc == -ECANCELED) {
-        if (m->failures_in_a_row)
+        if (m->failures_in_a_row && atomic_load(&source->announces))
             dlf_info("%s answers again after %" PRIu64 " ms and %u failed attempts", m->base,
                      dlf_now_ms() - m->down_since_ms, m->failures_in_a_row);
         m->failures_in_a_row = 0;
@@ -370,7 +371,8 @@ static void mark_mirror(struct dlf_source *source, unsigned index, int rc,
         return; /* about the object, not about the mirror */
     if (m->failures_in_a_row == 0) {
         m->down_since_ms = dlf_now_ms();
-        dlf_warn("%s: %s; trying again", m->base, err->msg);
+        if (atomic_load(&source->announces))
+            dlf_warn("%s: %s; trying again", m->base, err->msg);
     }
     m->not_before_ms = dlf_now_ms() + dlf_backoff_ms(m->failures_in_a_row);
     m->failures_in_a_row++;
@@ -455,6 +457,11 @@ int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_
         *err = at;
     }
     return rc;
+}
+
+void dlf_source_announce(struct dlf_source *source)
+{
+    atomic_store(&source->announces, true);
 }
 
 void dlf_source_wake(struct dlf_source *source)

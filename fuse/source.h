@@ -92,6 +92,12 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_t *out, size_t room,
                              struct dlf_err *err);
 
+/*
+ * From now on the log says when a mirror stops and starts answering. Before, failures only come
+ * back as results: a program that is about to fail reports them itself. Any thread.
+ */
+void dlf_source_announce(struct dlf_source *source);
+
 /* Makes a running or the next dlf_source_poll return. Any thread. */
 void dlf_source_wake(struct dlf_source *source);
 

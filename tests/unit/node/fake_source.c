@@ -197,3 +197,8 @@ void dlf_source_mirror_stats(const struct dlf_source *s, unsigned index,
     memset(stats, 0, sizeof(*stats));
     snprintf(stats->base, sizeof(stats->base), "http://mirror%u/", index);
 }
+
+void dlf_source_announce(struct dlf_source *s)
+{
+    (void)s; /* it has no log */
+}
