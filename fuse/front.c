@@ -43,6 +43,7 @@ struct dlf_front {
     gid_t gid;
     time_t mounted; /* shown as the files' times */
     bool signals;
+    bool detached;     /* nothing is left to unmount; set before ended is waited for */
     pthread_t server;  /* the thread in dlf_front_serve */
     atomic_bool ended; /* it is out of libfuse's loop */
 };
@@ -364,6 +365,7 @@ int dlf_front_detach(struct dlf_front *front)
 {
     if (umount2(front->config.directory, MNT_DETACH) < 0)
         return -errno;
+    front->detached = true;
     for (unsigned ms = 0; !atomic_load(&front->ended); ms += 50) {
         usleep(50 * 1000);
         if (ms < DETACHED_MS)
@@ -381,7 +383,8 @@ void dlf_front_close(struct dlf_front *front)
         return;
     if (front->signals)
         fuse_remove_signal_handlers(front->session);
-    fuse_session_unmount(front->session);
+    if (!front->detached)
+        fuse_session_unmount(front->session);
     fuse_session_destroy(front->session);
     free(front);
 }
