@@ -192,32 +192,52 @@ dlfuse_start() {
 dlfuse_hide_from_udev() {
     mkdir -p /run/udev/rules.d
     echo "KERNEL==\"${1##*/}\", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}=\"1\"" \
-        >/run/udev/rules.d/59-dlfuse.rules
+        >>/run/udev/rules.d/59-dlfuse.rules
     udevadm control --reload 2>/dev/null || :
 }
 
-# Prints the loop device that it attached to the image.
+# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE.
 dlfuse_attach_loop() {
     local device
     device=$(losetup -f) || return 1
     dlfuse_hide_from_udev "$device"
-    losetup -r --direct-io=on "$device" "$DLFUSE_IMAGE" 2>/dev/null ||
-        losetup -r "$device" "$DLFUSE_IMAGE" || return 1
+    losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
+        losetup -r "$device" "$1" || return 1
     echo $DLFUSE_READ_AHEAD_KB >"/sys/block/${device##*/}/queue/read_ahead_kb"
-    # The hand-over opens the device inside the private root.
-    [ -e "$DLFUSE_ROOT$device" ] || mknod -m 0600 "$DLFUSE_ROOT$device" b 7 "${device#/dev/loop}"
     echo "$device"
 }
 
+# 0 if a file system of this type shuts down when the device below it moves to another file. Linux 6.6 and later
+# tell the holder of a loop device that it is dead (bdev_mark_dead); squashfs and erofs do not listen.
+dlfuse_dies_with_its_device() {
+    local release major minor
+    case $1 in squashfs | erofs) return 1 ;; esac
+    read -r release </proc/sys/kernel/osrelease
+    major=${release%%.*}
+    minor=${release#*.}
+    minor=${minor%%[!0-9]*}
+    [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -ge 6 ]; }
+}
+
 # Mounts the device with the first type that fits. Each try reads one superblock; blkid would read dozens of places.
+# A file system that would die with the device gets a second loop device on top of it: that one holds the first as a
+# file, so nobody tells it.
 dlfuse_mount_lower() {
-    local device="$1" type
+    local device="$1" type on top=''
     mkdir -p "$DLFUSE_LOWER"
     for type in $(dlfuse_arg rootfstype || echo ext4 squashfs erofs xfs); do
         dlfuse_load_modules "$type"
         dlfuse_knows_filesystem "$type" || continue
-        mount -t "$type" -o ro,silent "$device" "$DLFUSE_LOWER" 2>/dev/null && return 0
+        on=$device
+        if dlfuse_dies_with_its_device "$type"; then
+            [ -n "$top" ] || top=$(dlfuse_attach_loop "$device") || top=$device
+            on=$top
+        fi
+        mount -t "$type" -o ro,silent "$on" "$DLFUSE_LOWER" 2>/dev/null || continue
+        [ -z "$top" ] || [ "$on" = "$top" ] || losetup -d "$top"
+        return 0
     done
+    [ -z "$top" ] || losetup -d "$top"
     return 1
 }
 
@@ -228,10 +248,12 @@ dlfuse_attach() {
     local device
     [ ! -e "$DLFUSE_ATTACHED" ] || return 0
     [ -e "$DLFUSE_IMAGE" ] || return 1
-    device=$(dlfuse_attach_loop) || {
+    device=$(dlfuse_attach_loop "$DLFUSE_IMAGE") || {
         dlfuse_log 3 "cannot attach $DLFUSE_IMAGE to a loop device; does the kernel have the loop module?"
         return 1
     }
+    # The hand-over opens the device inside the private root.
+    [ -e "$DLFUSE_ROOT$device" ] || mknod -m 0600 "$DLFUSE_ROOT$device" b 7 "${device#/dev/loop}"
     dlfuse_mount_lower "$device" || {
         dlfuse_log 3 "the image has no file system that this kernel can mount; rootfstype= names one"
         losetup -d "$device"
