@@ -86,11 +86,13 @@ static bool wait_for_all(struct download *d)
             show_progress(d, &s, begun_ms);
         if (ok || dlf_image_stuck(d->image))
             break;
-        if (s.sched.fetched_bytes != last_bytes) {
-            last_bytes = s.sched.fetched_bytes;
+        /* What counts is what stays: a server may send nonsense for ever. */
+        uint64_t bytes = s.cache.present_bytes + s.sched.index_bytes;
+        if (bytes != last_bytes) {
+            last_bytes = bytes;
             last_ms = dlf_now_ms();
         } else if (d->options.timeout_ms && dlf_now_ms() - last_ms > d->options.timeout_ms) {
-            dlf_error("%s: nothing came for %" PRIu64 " s; run it again, it resumes %s",
+            dlf_error("%s: nothing usable came for %" PRIu64 " s; run it again, it resumes %s",
                       d->options.urls[0], d->options.timeout_ms / 1000, d->part);
             break;
         }

@@ -93,6 +93,9 @@ static int check_directory(struct mount *m, struct dlf_err *err)
         return dlf_fail(err, errno, "%s: %s", target, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return dlf_fail(err, ENOTDIR, "%s: not a directory", target);
+    /* fusermount3 asks for that; here it can be said in one line. */
+    if (geteuid() != 0 && access(m->directory, W_OK) < 0)
+        return dlf_fail(err, errno, "%s: %s", target, strerror(errno));
     return 0;
 }
 

@@ -124,7 +124,8 @@ static void expire(struct dlf_sched *s, uint64_t *wait_until)
         if (deadline && deadline <= now) {
             struct dlf_err err;
             dlf_sched_unlink(s, link);
-            dlf_fail(&err, ETIMEDOUT, "no answer within the time allowed");
+            dlf_fail(&err, ETIMEDOUT, "the time is up; the last failure was: %s",
+                     s->last_failure.msg[0] ? s->last_failure.msg : "none");
             f->done(f, -ETIMEDOUT, NULL, &err);
             continue;
         }

@@ -47,6 +47,7 @@ struct dlf_sched {
     struct dlf_fetch **queue_end;
     uint64_t sequence;
     struct run runs[RUNS_MAX];
+    struct dlf_err last_failure; /* of any piece: said when one runs out of time */
 
     atomic_uint_fast64_t class_bytes[DLF_CLASSES];
     atomic_uint_fast64_t index_bytes;

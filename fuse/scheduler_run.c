@@ -30,6 +30,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
                          const struct dlf_err *err)
 {
     f->tried |= (uint32_t)1 << mirror;
+    s->last_failure = *err;
     if (f->tried == dlf_source_all(s->source)) {
         if (f->once) {
             f->done(f, rc, NULL, err);
@@ -55,6 +56,7 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
         struct dlf_err err;
         struct dlf_mirror_stats mirror;
         dlf_sched_count(&s->bad_digests, 1);
+        dlf_source_blame(s->source, run->get.mirror);
         dlf_source_mirror_stats(s->source, run->get.mirror, &mirror);
         dlf_fail(&err, EBADMSG, "%s%s: bytes %" PRIu64 "-%" PRIu64 " do not have their SHA-256",
                  mirror.base, run->path, f->offset, f->offset + f->length - 1);

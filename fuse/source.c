@@ -18,6 +18,9 @@
 #include "fuse/log.h"
 #include "fuse/util.h"
 
+/* Milliseconds between two lines about one mirror's failures: it may fail and work in turns. */
+#define SAY_AGAIN_MS 10000
+
 /* Milliseconds until a connection must stand: TCP's SYN retries at 1 s and 3 s are seen through. */
 #define CONNECT_TIMEOUT_MS 8000L
 
@@ -31,6 +34,8 @@ struct mirror {
     unsigned failures_in_a_row;
     uint64_t down_since_ms;
     uint64_t not_before_ms; /* 0: healthy */
+    uint64_t said_ms;       /* when the log spoke of failures last; 0: never */
+    bool said_down;         /* and has not said yet that it answers again */
     atomic_uint_fast64_t requests;
     atomic_uint_fast64_t failures;
     atomic_uint_fast64_t bytes;
@@ -354,16 +359,28 @@ static int outcome(struct transfer *t, CURLcode code)
     return 0;
 }
 
-static void mark_mirror(struct dlf_source *source, unsigned index, int rc,
+static void say_failure(struct dlf_source *source, struct mirror *m, const char *path,
                         const struct dlf_err *err)
 {
-    struct mirror *m = &source->mirrors[index];
+    uint64_t now = dlf_now_ms();
+    if (!atomic_load(&source->announces) || (m->said_ms && now - m->said_ms < SAY_AGAIN_MS))
+        return;
+    m->said_ms = now;
+    m->said_down = true;
+    dlf_warn("%s%s: %s; trying again", m->base, path, err->msg);
+}
+
+static void mark_mirror(struct dlf_source *source, const struct dlf_get *get, int rc,
+                        const struct dlf_err *err)
+{
+    struct mirror *m = &source->mirrors[get->mirror];
     if (rc == 0 || rc == -ECANCELED) {
-        if (m->failures_in_a_row && atomic_load(&source->announces))
+        if (m->said_down)
             dlf_info("%s answers again after %" PRIu64 " ms and %u failed attempts", m->base,
                      dlf_now_ms() - m->down_since_ms, m->failures_in_a_row);
         m->failures_in_a_row = 0;
         m->not_before_ms = 0;
+        m->said_down = false;
         return;
     }
     atomic_fetch_add_explicit(&m->failures, 1, memory_order_relaxed);
@@ -371,8 +388,7 @@ static void mark_mirror(struct dlf_source *source, unsigned index, int rc,
         return; /* about the object, not about the mirror */
     if (m->failures_in_a_row == 0) {
         m->down_since_ms = dlf_now_ms();
-        if (atomic_load(&source->announces))
-            dlf_warn("%s: %s; trying again", m->base, err->msg);
+        say_failure(source, m, get->path, err);
     }
     m->not_before_ms = dlf_now_ms() + dlf_backoff_ms(m->failures_in_a_row);
     m->failures_in_a_row++;
@@ -390,7 +406,7 @@ static void finish(struct dlf_source *source, CURLMsg *msg)
     curl_multi_remove_handle(source->multi, easy);
     t->get = NULL;
     source->running--;
-    mark_mirror(source, get->mirror, rc, &err);
+    mark_mirror(source, get, rc, &err);
     get->done(get, rc, &err);
 }
 
@@ -457,6 +473,11 @@ int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_
         *err = at;
     }
     return rc;
+}
+
+void dlf_source_blame(struct dlf_source *source, unsigned mirror)
+{
+    atomic_fetch_add_explicit(&source->mirrors[mirror].failures, 1, memory_order_relaxed);
 }
 
 void dlf_source_announce(struct dlf_source *source)

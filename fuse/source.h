@@ -92,6 +92,9 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_t *out, size_t room,
                              struct dlf_err *err);
 
+/* Counts a failure that only the caller can see: a mirror whose bytes have the wrong digest. */
+void dlf_source_blame(struct dlf_source *source, unsigned mirror);
+
 /*
  * From now on the log says when a mirror stops and starts answering. Before, failures only come
  * back as results: a program that is about to fail reports them itself. Any thread.

@@ -202,3 +202,9 @@ void dlf_source_announce(struct dlf_source *s)
 {
     (void)s; /* it has no log */
 }
+
+void dlf_source_blame(struct dlf_source *s, unsigned mirror)
+{
+    (void)s; /* it keeps no count */
+    (void)mirror;
+}
