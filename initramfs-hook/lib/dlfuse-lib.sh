@@ -108,7 +108,7 @@ dlfuse_fill_private_root() {
     local file
     dlfuse_write_resolver
     for file in /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
-        /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/dlfuse/keys/*.pem; do
+        /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
         dlfuse_keep_file "$file"
     done
 }

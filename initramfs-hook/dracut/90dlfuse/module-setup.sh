@@ -27,7 +27,6 @@ installkernel() {
 install() {
     inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
-    inst_multiple -H -o "/etc/dlfuse/keys/*.pem"
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
