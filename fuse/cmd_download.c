@@ -92,8 +92,10 @@ static bool wait_for_all(struct download *d)
             last_bytes = bytes;
             last_ms = dlf_now_ms();
         } else if (d->options.timeout_ms && dlf_now_ms() - last_ms > d->options.timeout_ms) {
-            dlf_error("%s: nothing usable came for %" PRIu64 " s; run it again, it resumes %s",
-                      d->options.urls[0], d->options.timeout_ms / 1000, d->part);
+            struct dlf_err why;
+            dlf_image_last_failure(d->image, &why);
+            dlf_error("nothing usable came for %" PRIu64 " s: %s; %s is kept and resumed",
+                      d->options.timeout_ms / 1000, why.msg, d->part);
             break;
         }
     }
@@ -140,6 +142,7 @@ static int open_image(struct download *d, struct dlf_err *err)
         .cache_bytes = UINT64_MAX,
         .resume = resume,
         .bulk = true,
+        .quiet = d->options.quiet,
         .timeout_ms = d->options.timeout_ms,
         .complete = image_complete,
         .cookie = d,

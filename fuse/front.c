@@ -377,14 +377,23 @@ int dlf_front_detach(struct dlf_front *front)
     return 0;
 }
 
+/* libfuse frees what it has in unmounting only, and complains when nothing is left to unmount. */
+static void ignore_message(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    (void)level;
+    (void)fmt;
+    (void)ap;
+}
+
 void dlf_front_close(struct dlf_front *front)
 {
     if (!front)
         return;
     if (front->signals)
         fuse_remove_signal_handlers(front->session);
-    if (!front->detached)
-        fuse_session_unmount(front->session);
+    if (front->detached)
+        fuse_set_log_func(ignore_message);
+    fuse_session_unmount(front->session);
     fuse_session_destroy(front->session);
     free(front);
 }

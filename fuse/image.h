@@ -28,6 +28,7 @@ struct dlf_image_config {
     bool prefetch;
     bool resume;         /* cache_fd may hold chunks from before */
     bool bulk;           /* nobody reads: fetch as fast as the network goes */
+    bool quiet;          /* no log lines about what fails and is tried again */
     bool patient;        /* keep trying when the manifest cannot be had, with a log line */
     uint64_t timeout_ms; /* for each read; 0: for ever */
 
@@ -83,6 +84,9 @@ bool dlf_image_stuck(struct dlf_image *image);
  */
 unsigned dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t size,
                             struct iovec *pieces);
+
+/* Why the last fetch failed that did. */
+void dlf_image_last_failure(struct dlf_image *image, struct dlf_err *err);
 
 /*
  * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from

@@ -250,7 +250,8 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
         dlf_image_close(im);
         return rc;
     }
-    dlf_sched_announce(im->sched);
+    if (!config->quiet)
+        dlf_sched_announce(im->sched);
     *image = im;
     return 0;
 }
@@ -283,6 +284,11 @@ const struct dlf_index_head *dlf_image_head(const struct dlf_image *im)
 const struct dlf_source *dlf_image_source(const struct dlf_image *im)
 {
     return dlf_sched_source(im->sched);
+}
+
+void dlf_image_last_failure(struct dlf_image *im, struct dlf_err *err)
+{
+    dlf_sched_last_failure(im->sched, err);
 }
 
 int dlf_image_fd(const struct dlf_image *im)

@@ -122,10 +122,11 @@ static void expire(struct dlf_sched *s, uint64_t *wait_until)
         struct dlf_fetch *f = *link;
         uint64_t deadline = atomic_load_explicit(&f->deadline_ms, memory_order_relaxed);
         if (deadline && deadline <= now) {
+            struct dlf_err last;
             struct dlf_err err;
             dlf_sched_unlink(s, link);
-            dlf_fail(&err, ETIMEDOUT, "the time is up; the last failure was: %s",
-                     s->last_failure.msg[0] ? s->last_failure.msg : "none");
+            dlf_sched_last_failure(s, &last);
+            dlf_fail(&err, ETIMEDOUT, "the time is up: %.500s", last.msg);
             f->done(f, -ETIMEDOUT, NULL, &err);
             continue;
         }
@@ -251,7 +252,17 @@ void dlf_sched_retire(struct dlf_sched *s)
 
 void dlf_sched_announce(struct dlf_sched *s)
 {
+    atomic_store(&s->announces, true);
     dlf_source_announce(s->source);
+}
+
+void dlf_sched_last_failure(struct dlf_sched *s, struct dlf_err *err)
+{
+    pthread_mutex_lock(&s->inbox_lock);
+    *err = s->last_failure;
+    pthread_mutex_unlock(&s->inbox_lock);
+    if (!err->msg[0])
+        dlf_fail(err, EIO, "no answer yet");
 }
 
 void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)

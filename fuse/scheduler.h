@@ -91,6 +91,9 @@ void dlf_sched_kick(struct dlf_sched *sched);
  */
 void dlf_sched_retire(struct dlf_sched *sched);
 
+/* Why the last attempt failed that did; any thread. */
+void dlf_sched_last_failure(struct dlf_sched *sched, struct dlf_err *err);
+
 /* As dlf_source_announce. */
 void dlf_sched_announce(struct dlf_sched *sched);
 

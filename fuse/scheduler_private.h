@@ -38,16 +38,18 @@ struct dlf_sched {
     pthread_t thread;
 
     pthread_mutex_t inbox_lock;
-    struct dlf_fetch *inbox; /* last in, first out */
+    struct dlf_fetch *inbox;     /* last in, first out */
+    struct dlf_err last_failure; /* of any piece; empty when there was none */
     bool stop;
     bool retire;
+    atomic_bool announces;
 
     /* The thread's own. */
     struct dlf_fetch *queue; /* by sequence */
     struct dlf_fetch **queue_end;
     uint64_t sequence;
     struct run runs[RUNS_MAX];
-    struct dlf_err last_failure; /* of any piece: said when one runs out of time */
+    uint64_t said_ms; /* when the log spoke of bad objects last; 0: never */
 
     atomic_uint_fast64_t class_bytes[DLF_CLASSES];
     atomic_uint_fast64_t index_bytes;

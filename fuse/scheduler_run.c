@@ -12,6 +12,9 @@
 #include "fuse/scheduler_private.h"
 #include "fuse/util.h"
 
+/* Milliseconds between two lines about bad objects. */
+#define SAY_AGAIN_MS 10000
+
 /*
  * Bytes of one request. Long enough that a round trip is small beside the transfer, short enough
  * that what comes behind it does not wait long: 1 MiB takes 84 ms at 100 Mbit/s.
@@ -22,6 +25,16 @@ static const uint64_t run_bytes_max[DLF_CLASSES] = {
     [DLF_FILL] = (uint64_t)1 << 20,
 };
 
+/* One line for many pieces: a damaged pack has hundreds of them. */
+static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
+{
+    uint64_t now = dlf_now_ms();
+    if (!atomic_load(&s->announces) || (s->said_ms && now - s->said_ms < SAY_AGAIN_MS))
+        return;
+    s->said_ms = now;
+    dlf_warn("%s; every mirror has failed, trying again", err->msg);
+}
+
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
  * all were tried it waits.
@@ -30,15 +43,17 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
                          const struct dlf_err *err)
 {
     f->tried |= (uint32_t)1 << mirror;
+    pthread_mutex_lock(&s->inbox_lock);
     s->last_failure = *err;
+    pthread_mutex_unlock(&s->inbox_lock);
     if (f->tried == dlf_source_all(s->source)) {
         if (f->once) {
             f->done(f, rc, NULL, err);
             return;
         }
         /* The source reports mirrors that do not answer; this is about an object that is bad. */
-        if (f->rounds == 0 && (rc == -ENOENT || rc == -EBADMSG))
-            dlf_warn("%s; every mirror has failed, trying again", err->msg);
+        if (rc == -ENOENT || rc == -EBADMSG)
+            say_bad_object(s, err);
         f->not_before_ms = dlf_now_ms() + dlf_backoff_ms(f->rounds);
         f->rounds++;
         f->tried = 0;

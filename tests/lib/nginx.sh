@@ -6,7 +6,8 @@
 #   stop_nginx NAME              as when a server goes away (SIGKILL, no goodbye)
 #   ${NGINX_URL[NAME]} ${NGINX_LOG[NAME]} ${NGINX_PID[NAME]}
 #
-# NGINX_SERVER holds directives for the server block, for example "limit_rate 4m;".
+# NGINX_SERVER holds directives for the server block, for example "limit_rate 512k;" (each
+# request gets its first second for nothing).
 
 declare -A NGINX_PORT NGINX_PID NGINX_URL NGINX_LOG
 NGINX_SERVER=${NGINX_SERVER:-}
