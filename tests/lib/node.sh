@@ -8,9 +8,10 @@
 #   ${NODE_PID[DIR]} ${NODE_LOG[DIR]}
 #   read_at FILE OFFSET BYTES     to stdout, past the page cache where the offset allows it
 #   attach_loop FILE              read-only loop device with direct I/O: LOOP_DEVICE
+#   detach_loop DEVICE            at the end of the case at the latest
 #   expect_error TEXT WORD COMMAND...   the command fails with one line on stderr that has WORD in it
 
-declare -A NODE_PID NODE_LOG
+declare -A NODE_PID NODE_LOG ATTACHED
 NODE_COUNT=0
 NODE_AS=()
 
@@ -140,10 +141,14 @@ read_at() {
 
 attach_loop() {
     LOOP_DEVICE=$(losetup --find --show --read-only --direct-io=on "$1")
+    ATTACHED[$LOOP_DEVICE]=yes
     on_exit detach_loop "$LOOP_DEVICE"
 }
 
+# Only once for each attach_loop: by then the device may be another test's.
 detach_loop() {
+    [ -n "${ATTACHED[$1]:-}" ] || return 0
+    unset "ATTACHED[$1]"
     losetup --detach "$1" 2>/dev/null || true
 }
 
