@@ -9,7 +9,6 @@
  */
 #include "fuse/cache.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -332,11 +331,9 @@ static int ask_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_reco
     return DLF_CACHE_ASKED;
 }
 
-static int join_locked(struct dlf_cache *c, uint64_t chunk, enum dlf_class class,
+static int join_locked(struct dlf_cache *c, struct chunk_fetch *cf, enum dlf_class class,
                        struct dlf_waiter *waiter)
 {
-    struct chunk_fetch *cf = *fetch_slot_locked(c, chunk);
-    assert(cf); /* FETCHING says that there is one */
     if (waiter) {
         waiter->next = cf->waiters;
         cf->waiters = waiter;
@@ -362,18 +359,15 @@ int dlf_cache_get(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *
         c->present_bytes += record->length;
         atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
     }
-    switch (state_of(c, chunk) & STATE_MASK) {
-    case PRESENT:
+    struct chunk_fetch *coming = *fetch_slot_locked(c, chunk);
+    if (coming) {
+        rc = join_locked(c, coming, class, waiter);
+    } else if (dlf_cache_present(c, chunk)) {
         set_state_locked(c, chunk, PRESENT | REFERENCED);
         rc = out ? read_file(c->config.fd, out, from, size) : 0;
         rc = rc < 0 ? -EIO : DLF_CACHE_PRESENT;
-        break;
-    case FETCHING:
-        rc = join_locked(c, chunk, class, waiter);
-        break;
-    default:
+    } else {
         rc = ask_locked(c, chunk, record, class, waiter);
-        break;
     }
     pthread_mutex_unlock(&c->lock);
     return rc;

@@ -225,10 +225,12 @@ static uint8_t zeros[256 << 10];
 /* Adds memory to the pieces, joining neighbours. False when there are too many. */
 static bool add_piece(struct iovec *pieces, unsigned *count, const uint8_t *memory, uint64_t size)
 {
-    struct iovec *last = *count ? &pieces[*count - 1] : NULL;
-    if (last && (const uint8_t *)last->iov_base + last->iov_len == memory) {
-        last->iov_len += size;
-        return true;
+    if (*count) {
+        struct iovec *last = &pieces[*count - 1];
+        if ((const uint8_t *)last->iov_base + last->iov_len == memory) {
+            last->iov_len += size;
+            return true;
+        }
     }
     if (*count == DLF_IMAGE_PIECES)
         return false;

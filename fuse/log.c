@@ -24,15 +24,16 @@ void dlf_log_open(enum dlf_log_target target, bool debug)
         state.kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 }
 
-static void write_line(int priority, const char *fmt, va_list ap)
+/* Characters of a message; with the rest of the line below the 1 KiB that kmsg takes. */
+#define TEXT_MAX 900
+
+static void write_line(int priority, const char *text)
 {
-    char text[900]; /* with the rest of the line below the 1 KiB that kmsg takes */
-    char line[960];
+    char line[TEXT_MAX + 60];
     if (state.target == DLF_LOG_SYSLOG) {
-        vsyslog(priority, fmt, ap);
+        syslog(priority, "%s", text);
         return;
     }
-    vsnprintf(text, sizeof(text), fmt, ap);
     /* One write for each line: those of several threads do not mix. */
     int n = snprintf(line, sizeof(line), "<%d>dlfuse: %s\n", LOG_DAEMON | priority, text);
     if (state.kmsg >= 0 && write(state.kmsg, line, (size_t)n) == n)
@@ -42,31 +43,20 @@ static void write_line(int priority, const char *fmt, va_list ap)
         return; /* nobody to tell */
 }
 
-#define LOG_AT(priority)                                                                           \
-    do {                                                                                           \
-        va_list ap;                                                                                \
-        va_start(ap, fmt);                                                                         \
-        write_line(priority, fmt, ap);                                                             \
-        va_end(ap);                                                                                \
-    } while (0)
-
-void dlf_error(const char *fmt, ...)
+void dlf_log(enum dlf_log_level level, const char *fmt, ...)
 {
-    LOG_AT(LOG_ERR);
-}
-
-void dlf_warn(const char *fmt, ...)
-{
-    LOG_AT(LOG_WARNING);
-}
-
-void dlf_info(const char *fmt, ...)
-{
-    LOG_AT(LOG_INFO);
-}
-
-void dlf_debug(const char *fmt, ...)
-{
-    if (state.debug)
-        LOG_AT(LOG_DEBUG);
+    static const int priorities[] = {
+        [DLF_LOG_ERROR] = LOG_ERR,
+        [DLF_LOG_WARNING] = LOG_WARNING,
+        [DLF_LOG_INFO] = LOG_INFO,
+        [DLF_LOG_DEBUG] = LOG_DEBUG,
+    };
+    char text[TEXT_MAX];
+    va_list ap;
+    if (level == DLF_LOG_DEBUG && !state.debug)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    write_line(priorities[level], text);
 }

@@ -20,9 +20,18 @@ enum dlf_log_target {
  */
 void dlf_log_open(enum dlf_log_target target, bool debug);
 
-void dlf_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void dlf_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void dlf_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void dlf_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+enum dlf_log_level {
+    DLF_LOG_ERROR,
+    DLF_LOG_WARNING,
+    DLF_LOG_INFO,
+    DLF_LOG_DEBUG,
+};
+
+void dlf_log(enum dlf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define dlf_error(...) dlf_log(DLF_LOG_ERROR, __VA_ARGS__)
+#define dlf_warn(...) dlf_log(DLF_LOG_WARNING, __VA_ARGS__)
+#define dlf_info(...) dlf_log(DLF_LOG_INFO, __VA_ARGS__)
+#define dlf_debug(...) dlf_log(DLF_LOG_DEBUG, __VA_ARGS__)
 
 #endif

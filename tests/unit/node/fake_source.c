@@ -124,7 +124,7 @@ static bool send(struct dlf_get *get, uint64_t from, uint64_t to, bool flip)
         for (size_t i = 0; i < n; i++)
             portion[i] = fake_byte(from + i);
         if (flip)
-            portion[0] ^= 1;
+            portion[0] = (uint8_t)~fake_byte(from);
         flip = false;
         if (!get->data(get, from, portion, n))
             return false;

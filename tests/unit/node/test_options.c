@@ -4,11 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "fuse/options.h"
+
+#define OPTIONS_MAX 256
 
 /* Parses one -o list with a URL and a target. */
 static int parse(const char *list, struct dlf_options *o, struct dlf_err *err, char *copy)
@@ -18,7 +21,7 @@ static int parse(const char *list, struct dlf_options *o, struct dlf_err *err, c
     static char url[] = "http://h/a.dlfuse";
     static char dir[] = "/mnt";
     char *argv[] = {url, dir, dash, copy};
-    strcpy(copy, list);
+    snprintf(copy, OPTIONS_MAX, "%s", list);
     return dlf_options_parse(o, 4, argv, err);
 }
 
@@ -61,7 +64,7 @@ static void test_values(void **state)
 {
     struct dlf_options o;
     struct dlf_err err;
-    char copy[256];
+    char copy[OPTIONS_MAX];
     (void)state;
     assert_int_equal(parse("ro,_netdev,x-systemd.automount,cache=24M,fill=0,prefetch=0,timeout=9,"
                            "log=kmsg,rootfs,chroot=/run/dlfuse,allow_other,debug,"
@@ -88,7 +91,7 @@ static void test_refusals(void **state)
         "timeout=-1", "log=tty", "nonsense", "cach=5M", "timeout=1s"};
     struct dlf_options o;
     struct dlf_err err;
-    char copy[256];
+    char copy[OPTIONS_MAX];
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(parse(bad[i], &o, &err, copy), -EINVAL);
