@@ -286,10 +286,8 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 #else
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     /* curl counts stalls in whole seconds. */
@@ -306,6 +304,19 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     return easy;
 }
 
+/* Where a redirect may lead: https never to http, for the manifest is only as true as its server.
+ */
+static void limit_redirects(CURL *easy, const char *url)
+{
+    bool secure = strncasecmp(url, "https:", 6) == 0;
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS,
+                     (long)(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
 int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror)
 {
     struct transfer *t = idle_transfer(source);
@@ -320,6 +331,7 @@ int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mi
     *t = (struct transfer){.source = source, .easy = easy};
     snprintf(url, sizeof(url), "%s%s", source->mirrors[mirror].base, get->path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
+    limit_redirects(easy, url);
     if (get->length) {
         snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, get->offset,
                  get->offset + get->length - 1);
