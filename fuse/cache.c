@@ -66,10 +66,7 @@ struct dlf_cache {
     _Atomic uint64_t present_chunks;
 };
 
-/*
- * Answers that come straight from a mapping are copied once, by the kernel; splicing from the file
- * reached 0.5 to 0.8 of that for 1 MiB reads (bench/warm-reads).
- */
+/* Answers that come straight from a mapping are copied once, by the kernel. */
 static uint8_t *map_file(int fd, uint64_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -374,11 +371,6 @@ int dlf_cache_get(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *
 }
 
 /* ---- questions ---- */
-
-bool dlf_cache_keeps(const struct dlf_cache *c)
-{
-    return !c->evicts;
-}
 
 bool dlf_cache_present(const struct dlf_cache *c, uint64_t chunk)
 {

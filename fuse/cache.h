@@ -82,8 +82,6 @@ int dlf_cache_get(struct dlf_cache *cache, uint64_t chunk, const struct dlf_reco
                   enum dlf_class class, struct dlf_waiter *waiter, uint8_t *out, uint64_t from,
                   uint32_t size);
 
-/* True when what is present stays: then its bytes may be read from the file without asking. */
-bool dlf_cache_keeps(const struct dlf_cache *cache);
 bool dlf_cache_present(const struct dlf_cache *cache, uint64_t chunk);
 
 /* True once every chunk is present and stays. */
@@ -98,8 +96,9 @@ int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);
 int dlf_cache_fd(const struct dlf_cache *cache);
 
 /*
- * The file in memory, for reading present chunks where dlf_cache_keeps; NULL when it is not mapped.
- * Only those: to touch a hole of a memfd takes memory for it.
+ * The file in memory, for reading chunks that dlf_cache_present says are there; NULL where chunks
+ * are evicted, or when it cannot be mapped. Only those: to touch a hole of a memfd takes memory for
+ * it.
  */
 const uint8_t *dlf_cache_memory(const struct dlf_cache *cache);
 void dlf_cache_stats(struct dlf_cache *cache, struct dlf_cache_stats *stats);
