@@ -25,6 +25,12 @@
 /* Bytes of an index head: page and pack tables are held in memory by every node. */
 #define DLF_INDEX_HEAD_MAX ((uint32_t)16 << 20)
 
+/* Bytes of a boot pack and of its table: a boot reads some percent of an image; the table has 72
+ * bytes for each chunk and is held in memory while the boot pack streams in. 58,000 chunks are 3.5
+ * GiB. */
+#define DLF_BOOT_MAX ((uint64_t)1 << 30)
+#define DLF_BOOT_TABLE_MAX ((uint32_t)4 << 20)
+
 /* Characters in an image's name: [A-Za-z0-9._-], not beginning with '.' or '-'. */
 #define DLF_NAME_MAX 128
 

@@ -16,7 +16,7 @@
 #define DLF_MANIFEST_VERSION 1
 #define DLF_MANIFEST_SUFFIX ".dlfuse"
 
-/* "index/" or "pack/" or "manifest/", then 64 hexadecimal digits, then NUL. */
+/* "index/", "pack/", "boot/" or "manifest/", then 64 hexadecimal digits, then NUL. */
 #define DLF_OBJECT_PATH_MAX 80
 
 struct dlf_manifest {
@@ -28,7 +28,19 @@ struct dlf_manifest {
     uint64_t index_size; /* bytes of the index object, head included */
     struct dlf_sha256 index_head;
     uint32_t index_head_size; /* bytes, at most DLF_INDEX_HEAD_MAX */
+
+    /* The boot pack; all zero when there is none. */
+    struct dlf_sha256 boot;
+    uint64_t boot_size; /* bytes of the object, table included; 0: no boot pack */
+    struct dlf_sha256 boot_table;
+    uint32_t boot_table_size; /* bytes, at most DLF_BOOT_TABLE_MAX */
 };
+
+/* Records of the index, from its size; whole numbers are checked by the parser. */
+static inline uint64_t dlf_manifest_chunks(const struct dlf_manifest *m)
+{
+    return (m->index_size - m->index_head_size) / 72; /* DLF_RECORD_SIZE */
+}
 
 /* True for [A-Za-z0-9._-]{1,128} that does not begin with '.' or '-'. */
 bool dlf_name_valid(const char *name);
