@@ -7,7 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "format/boot.h"
 #include "format/index.h"
+#include "format/text.h"
 
 /* The longest line of version 1 is "index-head", a digest and a size. */
 #define LINE_MAX_BYTES 256
@@ -74,24 +76,6 @@ static char *next_value(struct reader *in, const char *key, char *line)
     return NULL;
 }
 
-/* Decimal digits only, no sign, no leading zero; at most max. Stops at *end. */
-static bool read_number(const char *text, uint64_t max, uint64_t *number, const char **end)
-{
-    uint64_t n = 0;
-    const char *p = text;
-    if (*p < '0' || *p > '9' || (*p == '0' && p[1] >= '0' && p[1] <= '9'))
-        return false;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        uint64_t digit = (uint64_t)(*p - '0');
-        if (n > (max - digit) / 10)
-            return false;
-        n = n * 10 + digit;
-    }
-    *number = n;
-    *end = p;
-    return true;
-}
-
 static int next_number(struct reader *in, const char *key, uint64_t max, uint64_t *number)
 {
     char line[LINE_MAX_BYTES];
@@ -99,7 +83,7 @@ static int next_number(struct reader *in, const char *key, uint64_t max, uint64_
     char *value = next_value(in, key, line);
     if (!value)
         return -EBADMSG;
-    if (!read_number(value, UINT64_MAX, number, &end) || *end)
+    if (!dlf_text_number(value, UINT64_MAX, number, &end) || *end)
         return dlf_fail(in->err, EBADMSG, "line %u: %s is not a number", in->line, key);
     if (*number > max)
         return dlf_fail(in->err, EFBIG, "line %u: %s %" PRIu64 " is over the limit of %" PRIu64,
@@ -121,7 +105,7 @@ static int next_object(struct reader *in, const char *key, uint64_t max, struct 
         *space = 0;
     if (!space || !dlf_sha256_parse(digest, value))
         return dlf_fail(in->err, EBADMSG, "line %u: %s is not a SHA-256 and a size", in->line, key);
-    if (!read_number(space + 1, UINT64_MAX, size, &end) || *end)
+    if (!dlf_text_number(space + 1, UINT64_MAX, size, &end) || *end)
         return dlf_fail(in->err, EBADMSG, "line %u: the size of %s is not a number", in->line, key);
     if (*size > max)
         return dlf_fail(in->err, EFBIG, "line %u: %s has %" PRIu64 " bytes, the limit is %" PRIu64,
@@ -184,6 +168,27 @@ static int read_name_and_time(struct reader *in, struct dlf_manifest *m)
     return 0;
 }
 
+/* The boot pack: two lines, or none when the text is over or something else follows. */
+static int read_boot(struct reader *in, struct dlf_manifest *m)
+{
+    static const char key[] = "boot ";
+    uint64_t table_size = 0;
+    if (in->left < sizeof(key) - 1 || memcmp(in->text, key, sizeof(key) - 1) != 0)
+        return 0;
+    int rc = next_object(in, "boot", DLF_BOOT_MAX, &m->boot, &m->boot_size);
+    if (rc == 0)
+        rc = next_object(in, "boot-table", DLF_BOOT_TABLE_MAX, &m->boot_table, &table_size);
+    if (rc < 0)
+        return rc;
+    if (table_size < DLF_BOOT_FIXED_SIZE || table_size > m->boot_size)
+        return dlf_fail(in->err, EBADMSG,
+                        "line %u: a table of %" PRIu64 " bytes in a boot pack of %" PRIu64
+                        " cannot be",
+                        in->line, table_size, m->boot_size);
+    m->boot_table_size = (uint32_t)table_size;
+    return 0;
+}
+
 int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
                        struct dlf_err *err)
 {
@@ -206,14 +211,31 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
         rc = next_object(&in, "index-head", DLF_INDEX_HEAD_MAX, &m.index_head, &head_size);
     if (rc < 0)
         return rc;
-    if (in.left)
-        return dlf_fail(err, EBADMSG, "line %u: unknown line after \"index-head\"", in.line + 1);
     if (head_size < DLF_INDEX_FIXED_SIZE || head_size > m.index_size)
         return dlf_fail(err, EBADMSG, "line %u: an index head of %" PRIu64 " bytes cannot be",
                         in.line, head_size);
     m.index_head_size = (uint32_t)head_size;
+    rc = read_boot(&in, &m);
+    if (rc < 0)
+        return rc;
+    if (in.left)
+        return dlf_fail(err, EBADMSG, "line %u: unknown line after \"%s\"", in.line + 1,
+                        m.boot_size ? "boot-table" : "index-head");
     *manifest = m;
     return 0;
+}
+
+static int format_boot(const struct dlf_manifest *m, char *out, size_t room)
+{
+    char boot[DLF_SHA256_HEX + 1];
+    char table[DLF_SHA256_HEX + 1];
+    dlf_sha256_hex(&m->boot, boot);
+    dlf_sha256_hex(&m->boot_table, table);
+    int n = snprintf(out, room,
+                     "boot %s %" PRIu64 "\n"
+                     "boot-table %s %" PRIu32 "\n",
+                     boot, m->boot_size, table, m->boot_table_size);
+    return n < 0 || (size_t)n >= room ? -EINVAL : n;
 }
 
 int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
@@ -239,7 +261,10 @@ int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
                      "index-head %s %" PRIu32 "\n",
                      DLF_MANIFEST_VERSION, m->name, m->serial, created, m->image_size, index,
                      m->index_size, head, m->index_head_size);
-    return n < 0 || (size_t)n >= room ? -EINVAL : n;
+    if (n < 0 || (size_t)n >= room)
+        return -EINVAL;
+    int more = m->boot_size ? format_boot(m, out + n, room - (size_t)n) : 0;
+    return more < 0 ? more : n + more;
 }
 
 void dlf_object_path(char out[DLF_OBJECT_PATH_MAX], const char *kind,

@@ -56,7 +56,7 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
 /* Writes the text, NUL-terminated, into out. Returns its length, or -EINVAL when it has no room. */
 int dlf_manifest_format(const struct dlf_manifest *manifest, char *out, size_t room);
 
-/* The path of an immutable object below the store's base: KIND/HEX. kind: "index", "pack",
+/* The path of an immutable object below the store's base: KIND/HEX. kind: "index", "pack", "boot",
  * "manifest". */
 void dlf_object_path(char out[DLF_OBJECT_PATH_MAX], const char *kind,
                      const struct dlf_sha256 *digest);

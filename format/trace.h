@@ -4,12 +4,14 @@
  *
  *   dlfuse-trace 1
  *   image NAME SERIAL INDEX_SHA256
- *   touch US OFFSET LENGTH XXH3 WAIT_US        a chunk was read for the first time
- *   fetch US OFFSET LENGTH STORED CLASS ASKED_US  a chunk came; CLASS: demand, prefetch, boot, fill
- *   fill US BYTES                              so many bytes of content filled in since the line
- * before ready US                                   the machine said that its boot was over
- *   complete US                                all of the image was there
- *   end US                                     when the trace was taken
+ *   touch US OFFSET LENGTH XXH3 WAIT_US           a chunk was read for the first time
+ *   fetch US OFFSET LENGTH STORED CLASS ASKED_US  a chunk came
+ *   fill US BYTES                                 content filled in since the fill before
+ *   ready US                                      the machine said that its boot was over
+ *   complete US                                   all of the image was there
+ *   end US                                        when the trace was taken
+ *
+ * CLASS is demand, prefetch, boot or fill.
  *
  * US: microseconds since the node started. XXH3: 16 hexadecimal digits. Lines are in order of US;
  * the line "end" is the last. Bytes are of the image, STORED of the store.
