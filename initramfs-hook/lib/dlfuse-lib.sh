@@ -8,7 +8,8 @@
 #   dlfuse_start URL      daemon started
 #   dlfuse_attach         image there? loop device and file system mounted, overlay prepared; 1: not yet
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
-#   dlfuse_finish DIR     hand-over armed, resolver passed on; the last thing before switch_root
+#   dlfuse_finish DIR     hand-over armed, resolver and the unit that tells of ready passed on; the last thing
+#                         before switch_root
 #
 # The front that sources this defines three functions:
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
@@ -23,6 +24,7 @@ DLFUSE_IMAGE=$DLFUSE_MOUNT/root.img
 DLFUSE_LOWER=/run/dlfuse-lower
 DLFUSE_OVERLAY=/run/dlfuse-overlay
 DLFUSE_UNIT=dlfuse-root.service
+DLFUSE_READY_UNIT=dlfuse-ready.service
 # Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), env, pid.
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
@@ -116,7 +118,7 @@ dlfuse_fill_private_root() {
 # The mount options that the kernel arguments ask for. A comma inside a value is escaped as libfuse wants it.
 dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg" name value
-    for name in cache fill prefetch; do
+    for name in cache fill filldelay fillrate prefetch boot; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
         options="$options,$name=$value"
     done
@@ -282,6 +284,15 @@ dlfuse_mount_root() {
     fi
 }
 
+# dlfuse_pass_on_ready DIR: the system at DIR shall say when its boot is over. Only where that is systemd: the
+# directory itself makes programs believe that systemd is running. Others are ready when they have been quiet.
+dlfuse_pass_on_ready() {
+    dlfuse_has_systemd || [ -x "$1/lib/systemd/systemd" ] || [ -x "$1/usr/lib/systemd/systemd" ] || return 0
+    mkdir -p /run/systemd/system/default.target.wants
+    cp /usr/lib/dlfuse/$DLFUSE_READY_UNIT /run/systemd/system/
+    ln -sf ../$DLFUSE_READY_UNIT /run/systemd/system/default.target.wants/$DLFUSE_READY_UNIT
+}
+
 # dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
 # there for what is on the loop device, because some file systems do not survive it on some kernels.
 dlfuse_finish() {
@@ -295,4 +306,5 @@ dlfuse_finish() {
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
+    dlfuse_pass_on_ready "$1"
 }

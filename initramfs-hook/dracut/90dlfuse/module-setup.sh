@@ -31,6 +31,8 @@ install() {
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
+    # Also without systemd in the initramfs: it is the booted system that runs it.
+    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-ready.service" /usr/lib/dlfuse/dlfuse-ready.service
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
     inst_hook cmdline 90 "$moddir/parse-dlfuse.sh"
     inst_hook pre-udev 90 "$moddir/dlfuse-prepare.sh"
