@@ -9,6 +9,10 @@
 
 #define INDEX "1111111111111111111111111111111111111111111111111111111111111111"
 #define HEAD "2222222222222222222222222222222222222222222222222222222222222222"
+#define BOOT "3333333333333333333333333333333333333333333333333333333333333333"
+#define TABLE "4444444444444444444444444444444444444444444444444444444444444444"
+#define BOOT_LINE "boot " BOOT " 1000\n"
+#define BOOT_LINES BOOT_LINE "boot-table " TABLE " 64\n"
 
 /* Each test changes one line of this. */
 struct lines {
@@ -55,6 +59,8 @@ static void reads_what_it_wrote(void **state)
     assert_int_equal(m.index_size, 1000000);
     assert_int_equal(m.index_head.bytes[31], 0x22);
     assert_int_equal(m.index_head_size, 20000);
+    assert_int_equal(m.boot_size, 0);
+    assert_int_equal(m.boot_table_size, 0);
 
     int n = dlf_manifest_format(&m, text, sizeof(text));
     char wanted[1024];
@@ -62,6 +68,33 @@ static void reads_what_it_wrote(void **state)
              good.created, good.image, good.index, good.head);
     assert_int_equal(n, strlen(wanted));
     assert_string_equal(text, wanted);
+}
+
+static void boot_pack_is_read_and_written(void **state)
+{
+    (void)state;
+    struct lines l = good;
+    struct dlf_manifest m;
+    struct dlf_err err;
+    char text[1024];
+    l.more = BOOT_LINES;
+    assert_works(parse(&l, &m, &err), err);
+    assert_int_equal(m.boot.bytes[0], 0x33);
+    assert_int_equal(m.boot_size, 1000);
+    assert_int_equal(m.boot_table.bytes[31], 0x44);
+    assert_int_equal(m.boot_table_size, 64);
+    int n = dlf_manifest_format(&m, text, sizeof(text));
+    assert_int_equal(n, strlen(text));
+    assert_string_equal(strstr(text, "boot "), BOOT_LINES);
+    /* Room for all but the end, at each place where it could be cut. */
+    for (int room = 0; room <= n; room++)
+        assert_int_equal(dlf_manifest_format(&m, text, (size_t)room), -EINVAL);
+    assert_int_equal(dlf_manifest_format(&m, text, (size_t)n + 1), n);
+
+    l.more = "boot " BOOT " 1073741824\nboot-table " TABLE " 4194304\n";
+    assert_works(parse(&l, &m, &err), err);
+    assert_true(m.boot_size == DLF_BOOT_MAX);
+    assert_true(m.boot_table_size == DLF_BOOT_TABLE_MAX);
 }
 
 static void writing_needs_room_and_a_time(void **state)
@@ -225,6 +258,34 @@ static const struct refusal {
      "line 7: the manifest ends before \"index-head\" is complete"},
     {{.more = "\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
     {{.more = "signature ed25519 abc\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
+    /* The boot pack: both lines, in this order, or none. */
+    {{.more = BOOT_LINES "\n"}, EBADMSG, "line 10: unknown line after \"boot-table\""},
+    {{.more = BOOT_LINES BOOT_LINES}, EBADMSG, "line 10: unknown line after \"boot-table\""},
+    {{.more = BOOT_LINE}, EBADMSG, "line 9: the manifest ends before \"boot-table\" is complete"},
+    {{.more = BOOT_LINE "boots " TABLE " 64\n"},
+     EBADMSG,
+     "line 9: \"boot-table\" expected, found something else"},
+    {{.more = "boot-table " TABLE " 64\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
+    {{.more = "boot\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
+    {{.more = "boot " BOOT " 1000"},
+     EBADMSG,
+     "line 8: the manifest ends before \"boot\" is complete"},
+    {{.more = "boot 1000\n"}, EBADMSG, "line 8: boot is not a SHA-256 and a size"},
+    {{.more = "boot " BOOT " 1073741825\n"},
+     EFBIG,
+     "line 8: boot has 1073741825 bytes, the limit is 1073741824"},
+    {{.more = "boot " BOOT " 5000000\nboot-table " TABLE " 4194305\n"},
+     EFBIG,
+     "line 9: boot-table has 4194305 bytes, the limit is 4194304"},
+    {{.more = BOOT_LINE "boot-table " TABLE " 63\n"},
+     EBADMSG,
+     "line 9: a table of 63 bytes in a boot pack of 1000 cannot be"},
+    {{.more = BOOT_LINE "boot-table " TABLE " 1001\n"},
+     EBADMSG,
+     "line 9: a table of 1001 bytes in a boot pack of 1000 cannot be"},
+    {{.more = "boot " BOOT " 0\nboot-table " TABLE " 0\n"},
+     EBADMSG,
+     "line 9: a table of 0 bytes in a boot pack of 0 cannot be"},
 };
 
 static void lines_are_refused_with_their_number(void **state)
@@ -321,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(boot_pack_is_read_and_written),
         cmocka_unit_test(writing_needs_room_and_a_time),
         cmocka_unit_test(largest_values_are_read),
         cmocka_unit_test(lines_are_refused_with_their_number),
