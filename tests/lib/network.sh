@@ -1,11 +1,13 @@
 # shellcheck shell=bash disable=SC2034
 # A slow network: a namespace with a veth pair, shaped by tbf on the way from the server to the node.
 #
-#   make_network RATE     for example 20mbit; nginx.sh then starts its servers in there
+#   make_network RATE      for example 20mbit, or unlimited; nginx.sh then starts its servers in there
+#   shape_network RATE     another rate from now on
 #
-# Needs root. Only one network a case.
+# NETWORK_IN runs a command at the server's end. Needs root. Only one network a case.
 
 NETWORK=
+NETWORK_IN=()
 
 make_network() {
     local rate=$1 subnet
@@ -21,9 +23,22 @@ make_network() {
     ip -n "$NETWORK" address add "$subnet.2/30" dev server
     ip -n "$NETWORK" link set lo up
     ip -n "$NETWORK" link set server up
-    # The queue holds 50 ms, as a switch's port would.
-    tc -n "$NETWORK" qdisc add dev server root tbf rate "$rate" burst 64kb latency 50ms
+    shape_network "$rate"
     NGINX_ADDRESS=$subnet.2
-    # Not ip netns exec: a mount namespace of its own would hold every mount that is there already.
-    NGINX_IN=(nsenter "--net=/run/netns/$NETWORK")
+    # Not ip netns exec: a mount namespace of its own would hold every mount that is there already,
+    # and it hides /sys/fs/cgroup.
+    NETWORK_IN=(nsenter "--net=/run/netns/$NETWORK")
+    NGINX_IN=("${NETWORK_IN[@]}")
+}
+
+shape_network() {
+    local rate=$1 burst=64kb
+    if [ "$rate" = unlimited ]; then
+        tc -n "$NETWORK" qdisc delete dev server root 2>/dev/null || true
+        return
+    fi
+    # A timer that fires 1 ms late must not cost bandwidth: at a gigabit that is 125 kB.
+    [[ $rate != *gbit ]] || burst=256kb
+    # The queue holds 50 ms, as a switch's port would.
+    tc -n "$NETWORK" qdisc replace dev server root tbf rate "$rate" burst "$burst" latency 50ms
 }
