@@ -1,0 +1,43 @@
+#!/bin/sh
+# record-agent.sh quiet SECONDS | trace: runs in a machine that dlfuse-record boots in QEMU. Shell and coreutils only:
+# what else it would use would be read by no other boot.
+
+MOUNT=/run/dlfuse/mnt
+# The second serial port is the way out.
+PORT=/dev/ttyS1
+# Some machines never stop reading.
+MOST_SECONDS=60
+
+chunks_present() {
+    while read -r key value; do
+        [ "$key" != '"chunks_present":' ] || echo "${value%,}"
+    done <$MOUNT/status.json
+}
+
+# After the default target: until nothing new was read for SECONDS.
+wait_quiet() {
+    present=
+    still=0
+    for _ in $(seq $MOST_SECONDS); do
+        now=$(chunks_present)
+        [ "$now" = "$present" ] && still=$((still + 1)) || still=0
+        [ $still -lt "$1" ] || return 0
+        present=$now
+        sleep 1
+    done
+    echo "quiet no" >$PORT
+}
+
+case $1 in
+quiet)
+    wait_quiet "$2"
+    echo ready >$MOUNT/control
+    systemctl --no-block poweroff
+    ;;
+trace)
+    # What comes after this: systemd becomes its own last program, which runs what lies in system-shutdown.
+    cat /usr/lib/systemd/systemd-shutdown /lib/systemd/systemd-shutdown /usr/lib/systemd/system-shutdown/* \
+        >/dev/null 2>&1
+    cat $MOUNT/trace >$PORT
+    ;;
+esac
