@@ -5,6 +5,7 @@
 #ifndef DLFUSE_FORMAT_CODEC_H
 #define DLFUSE_FORMAT_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,20 +14,29 @@
 /* The values are those of the record's codec byte (docs/FORMAT.md). */
 enum dlf_codec {
     DLF_CODEC_RAW = 0,
-    DLF_CODEC_LZ4 = 1, /* one LZ4 block, no frame */
+    DLF_CODEC_LZ4 = 1,  /* one LZ4 block, no frame */
+    DLF_CODEC_ZSTD = 2, /* one zstd frame; not in every build */
 };
 
-/* LZ4 levels as the lz4 program counts them: 1 is LZ4 fast, 3 to 12 are LZ4HC. */
-#define DLF_LEVEL_MIN 1
-#define DLF_LEVEL_MAX 12
-
-/* "raw", "lz4"; for a number that this build does not have, "zstd" or "unknown". Never NULL. */
+/* "raw", "lz4", "zstd", also when this build does not have it; or "unknown". Never NULL. */
 const char *dlf_codec_name(uint8_t codec);
 
 /* The codec's number, or -1 for a name that this build does not have. */
 int dlf_codec_by_name(const char *name);
 
-/* An encoder's working memory, for one thread. NULL when out of memory. */
+/* Whether this build encodes and decodes it. */
+bool dlf_codec_available(uint8_t codec);
+
+/*
+ * The levels as the codecs' own programs count them. lz4: 1 to 12, 1 and 2 are LZ4 fast, the others
+ * LZ4HC. zstd: 1 to 19. False, with outputs untouched, for raw, which has none.
+ */
+bool dlf_codec_level_range(enum dlf_codec codec, int *min, int *max);
+
+/*
+ * An encoder's working memory, for one thread. The codec must be available and the level in its
+ * range (raw: any). NULL when out of memory.
+ */
 struct dlf_encoder;
 struct dlf_encoder *dlf_encoder_new(enum dlf_codec codec, int level);
 void dlf_encoder_free(struct dlf_encoder *enc);
@@ -39,12 +49,21 @@ void dlf_encoder_free(struct dlf_encoder *enc);
 uint32_t dlf_encode(struct dlf_encoder *enc, const uint8_t *content, uint32_t size, uint8_t *out,
                     uint8_t *codec);
 
+/* A decoder's working memory, for one thread; for all codecs. NULL when out of memory. */
+struct dlf_decoder;
+struct dlf_decoder *dlf_decoder_new(void);
+void dlf_decoder_free(struct dlf_decoder *dec);
+
 /*
  * Turns stored bytes, already checked against their digest, into exactly size bytes at out.
  * 0, -ENOTSUP for a codec that this build does not have (named in err), -EBADMSG for bytes that do
- * not give that size, -EFBIG for sizes that liblz4 cannot take. Never writes past out + size; what
- * it wrote before a failure is not content.
+ * not give that size, -EFBIG for sizes that liblz4 cannot take, -ENOMEM. Never writes past
+ * out + size; what it wrote before a failure is not content.
  */
+int dlf_decode_with(struct dlf_decoder *dec, uint8_t codec, const uint8_t *stored,
+                    uint32_t stored_size, uint8_t *out, uint32_t size, struct dlf_err *err);
+
+/* The same with a decoder for this call only: for who decodes a few chunks. */
 int dlf_decode(uint8_t codec, const uint8_t *stored, uint32_t stored_size, uint8_t *out,
                uint32_t size, struct dlf_err *err);
 

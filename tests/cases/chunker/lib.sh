@@ -6,6 +6,7 @@
 #   round_trip TEXT STORE NAME IMAGE        extract gives the image back
 #   sound TEXT STORE [NAME]                 verify finds nothing
 #   fingerprint STORE                       a digest of all names and bytes but the lock's
+#   has_zstd                                the chunker was built with it
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/../../lib/case.sh"
@@ -54,4 +55,8 @@ sound() {
 
 fingerprint() {
     (cd "$1" && find . -type f ! -name .lock -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+}
+
+has_zstd() {
+    ! "$CHUNKER" create --codec zstd 2>&1 | grep -q 'not in this build'
 }
