@@ -220,7 +220,8 @@ int audit_store(struct audit *audit, const char *name, struct dlf_err *err)
     audit->pack = malloc((size_t)DLF_PACK_MAX + 1);
     audit->content = malloc(DLF_CHUNK_MAX);
     audit->page = malloc(DLF_INDEX_PAGE_SIZE);
-    if (!audit->pack || !audit->content || !audit->page)
+    audit->decoder = dlf_decoder_new();
+    if (!audit->pack || !audit->content || !audit->page || !audit->decoder)
         return dlf_fail(err, ENOMEM, "out of memory for checking %s", audit->store->path);
     if (name) {
         rc = check_image(audit, name);
@@ -243,6 +244,7 @@ void audit_free(struct audit *audit)
     free(audit->sources);
     free(audit->pack);
     free(audit->content);
+    dlf_decoder_free(audit->decoder);
     free(audit->page);
     pack_set_free(&audit->packs);
     reference_free(&audit->references);

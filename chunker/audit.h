@@ -13,6 +13,7 @@
 #include "chunker/reference.h"
 #include "chunker/store.h"
 #include "chunker/stored_index.h"
+#include "format/codec.h"
 
 struct audit_source {
     struct stored_index index;
@@ -42,8 +43,9 @@ struct audit {
     uint32_t source_count;
     struct pack_set packs; /* that indexes name */
     struct reference_list references;
-    uint8_t *pack;                          /* a pack being checked, DLF_PACK_MAX + 1 bytes */
-    uint8_t *content;                       /* DLF_CHUNK_MAX bytes */
+    uint8_t *pack;    /* a pack being checked, DLF_PACK_MAX + 1 bytes */
+    uint8_t *content; /* DLF_CHUNK_MAX bytes */
+    struct dlf_decoder *decoder;
     uint8_t *page;                          /* DLF_INDEX_PAGE_SIZE bytes */
     const struct audit_source *page_source; /* whose page is in page */
     uint32_t page_number;

@@ -41,7 +41,8 @@ static void check_chunk(struct audit *audit, const char *path, const struct refe
         return;
     }
     /* The record lies within the pack's size, which was compared with the file's. */
-    if (chunk_check(&record, audit->pack + record.pack_offset, audit->content, &why) < 0)
+    if (chunk_check(audit->decoder, &record, audit->pack + record.pack_offset, audit->content,
+                    &why) < 0)
         audit_damage(audit,
                      "%s/%s: chunk at byte %u, %u bytes (%s serial %" PRIu64 ", record %u, image "
                      "offset %" PRIu64 "): %s",

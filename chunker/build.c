@@ -1,65 +1,42 @@
-/* Starts the threads, joins them, and sees to it that the first error wins and ends all. */
+/* What reader, workers and writer do for an image. */
 #include "chunker/build.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunker/crew.h"
 #include "chunker/log.h"
-#include "chunker/queue.h"
 #include "chunker/scanner.h"
-
-/* Bytes for the content and stored bytes of chunks under way. */
-#define QUEUE_MEMORY_BYTES ((uint32_t)64 << 20)
-#define WORKERS_MAX 64
-#define JOBS_PER_WORKER 4
 
 struct build {
     const struct build_options *options;
     struct library *library;
     struct scanner scanner; /* reader thread */
-    struct queue *queue;
+    struct crew crew;
     struct placer placer; /* calling thread */
     uint32_t max_bytes;
-
-    pthread_mutex_t lock; /* guards the two below */
-    int error;
-    struct dlf_err error_text;
 };
 
-/* Remembers the first error and ends everybody's work. */
-static void fail(struct build *build, int rc, const struct dlf_err *err)
-{
-    pthread_mutex_lock(&build->lock);
-    if (build->error == 0) {
-        build->error = rc;
-        build->error_text = *err;
-    }
-    pthread_mutex_unlock(&build->lock);
-    queue_abort(build->queue);
-}
-
-static void *reader_thread(void *context)
+static void read_image(void *context)
 {
     struct build *build = context;
     struct scanned_chunk chunk;
     struct dlf_err err;
     int rc;
     while ((rc = scanner_next(&build->scanner, &chunk, &err)) > 0) {
-        struct job *job = queue_reserve(build->queue);
+        struct job *job = queue_reserve(build->crew.queue);
         if (!job)
-            return NULL;
+            return;
         job->offset = chunk.offset;
         job->length = chunk.length;
         memcpy(job->content, chunk.data, chunk.length);
-        queue_submit(build->queue, job);
+        queue_submit(build->crew.queue, job);
     }
     if (rc < 0)
-        fail(build, rc, &err);
+        crew_fail(&build->crew, rc, &err);
     else
-        queue_end(build->queue);
-    return NULL;
+        queue_end(build->crew.queue);
 }
 
 static void do_job(struct library_reader *reader, struct dlf_encoder *encoder, struct job *job)
@@ -76,7 +53,7 @@ static void do_job(struct library_reader *reader, struct dlf_encoder *encoder, s
     job->record.sha256 = dlf_sha256(job->stored, job->record.stored_length);
 }
 
-static void *worker_thread(void *context)
+static void do_jobs(void *context)
 {
     struct build *build = context;
     struct library_reader reader;
@@ -87,53 +64,31 @@ static void *worker_thread(void *context)
     if (rc == 0 && !encoder)
         rc = dlf_fail(&err, ENOMEM, "out of memory for the encoder");
     if (rc < 0) {
-        fail(build, rc, &err);
+        crew_fail(&build->crew, rc, &err);
     } else {
-        while ((job = queue_take(build->queue)) != NULL) {
+        while ((job = queue_take(build->crew.queue)) != NULL) {
             do_job(&reader, encoder, job);
-            queue_done(build->queue, job);
+            queue_done(build->crew.queue, job);
         }
         library_reader_free(&reader);
     }
     dlf_encoder_free(encoder);
-    return NULL;
 }
 
-static void place_all(struct build *build)
+static void place_all(void *context)
 {
+    struct build *build = context;
     struct job *job;
     struct dlf_err err;
-    while ((job = queue_collect(build->queue)) != NULL) {
+    while ((job = queue_collect(build->crew.queue)) != NULL) {
         int rc = placer_put(&build->placer, job, &err);
         log_progress(job->offset + job->length);
-        queue_release(build->queue, job);
+        queue_release(build->crew.queue, job);
         if (rc < 0) {
-            fail(build, rc, &err);
+            crew_fail(&build->crew, rc, &err);
             return;
         }
     }
-}
-
-/* Runs all threads to their end. */
-static int run_threads(struct build *build, unsigned workers, struct dlf_err *err)
-{
-    pthread_t threads[WORKERS_MAX + 1];
-    unsigned started = 0;
-    struct dlf_err why;
-    while (started <= workers &&
-           pthread_create(&threads[started], NULL, started ? worker_thread : reader_thread,
-                          build) == 0)
-        started++;
-    if (started <= workers)
-        fail(build,
-             dlf_fail(&why, EAGAIN, "cannot start %u threads; try a smaller --jobs", workers + 1),
-             &why);
-    place_all(build);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
-    if (build->error < 0 && err)
-        *err = build->error_text;
-    return build->error;
 }
 
 /* Looks at the image's start and chooses the cutter. */
@@ -159,17 +114,11 @@ static int run(struct build *build, struct input *input, struct build_result *re
     int rc = choose_cutter(build, result, err);
     if (rc < 0)
         return rc;
-    unsigned jobs = QUEUE_MEMORY_BYTES / (2 * build->max_bytes);
-    unsigned workers = build->options->jobs < WORKERS_MAX ? build->options->jobs : WORKERS_MAX;
-    if (workers > jobs / 2)
-        workers = jobs / 2;
-    if (jobs > workers * JOBS_PER_WORKER)
-        jobs = workers * JOBS_PER_WORKER;
-    build->queue = queue_new(jobs, build->max_bytes);
-    if (!build->queue)
-        return dlf_fail(err, ENOMEM, "out of memory for %u chunks of %u bytes", jobs,
-                        build->max_bytes);
-    rc = run_threads(build, workers, err);
+    const struct crew_work work = {
+        .read = read_image, .work = do_jobs, .write = place_all, .context = build};
+    rc = crew_init(&build->crew, build->options->jobs, build->max_bytes, err);
+    if (rc == 0)
+        rc = crew_run(&build->crew, &work, err);
     if (rc == 0)
         rc = input_unchanged(input, err);
     if (rc == 0)
@@ -190,13 +139,11 @@ int build_image(struct store *store, struct library *library, struct input *inpu
         return rc;
     rc = placer_init(&build.placer, store, library, err);
     if (rc == 0) {
-        pthread_mutex_init(&build.lock, NULL);
         log_progress_start("chunking", input->size_known ? input->size_bytes : 0);
         rc = run(&build, input, result, err);
         log_progress_stop();
-        queue_free(build.queue);
+        crew_free(&build.crew);
         placer_free(&build.placer);
-        pthread_mutex_destroy(&build.lock);
     }
     scanner_free(&build.scanner);
     return rc;

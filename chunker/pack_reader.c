@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "chunker/io.h"
-#include "format/codec.h"
 
 int pack_reader_init(struct pack_reader *reader, const struct store *store, struct dlf_err *err)
 {
@@ -18,7 +17,8 @@ int pack_reader_init(struct pack_reader *reader, const struct store *store, stru
         reader->slots[i].fd = -1;
     reader->stored = malloc(DLF_CHUNK_MAX);
     reader->content = malloc(DLF_CHUNK_MAX);
-    if (!reader->stored || !reader->content) {
+    reader->decoder = dlf_decoder_new();
+    if (!reader->stored || !reader->content || !reader->decoder) {
         pack_reader_free(reader);
         return dlf_fail(err, ENOMEM, "out of memory for reading packs");
     }
@@ -29,7 +29,9 @@ void pack_reader_free(struct pack_reader *reader)
 {
     free(reader->stored);
     free(reader->content);
+    dlf_decoder_free(reader->decoder);
     reader->stored = reader->content = NULL;
+    reader->decoder = NULL;
     for (int i = 0; i < PACK_READER_OPEN_MAX; i++) {
         if (reader->slots[i].fd >= 0)
             close(reader->slots[i].fd);
@@ -78,13 +80,14 @@ static int open_pack(struct pack_reader *reader, const struct dlf_index_pack *pa
     return fd;
 }
 
-int chunk_check(const struct dlf_record *record, const uint8_t *stored, uint8_t *content,
-                struct dlf_err *err)
+int chunk_check(struct dlf_decoder *decoder, const struct dlf_record *record, const uint8_t *stored,
+                uint8_t *content, struct dlf_err *err)
 {
     struct dlf_sha256 found = dlf_sha256(stored, record->stored_length);
     if (!dlf_sha256_equal(&found, &record->sha256))
         return dlf_fail(err, EBADMSG, "wrong SHA-256 of the stored bytes");
-    int rc = dlf_decode(record->codec, stored, record->stored_length, content, record->length, err);
+    int rc = dlf_decode_with(decoder, record->codec, stored, record->stored_length, content,
+                             record->length, err);
     if (rc < 0)
         return rc;
     if (dlf_xxh3(content, record->length) != record->xxh3)
@@ -106,7 +109,7 @@ int pack_reader_read(struct pack_reader *reader, const struct dlf_index_pack *pa
         return dlf_fail(err, -rc, "cannot read %u bytes at byte %u of %s/%s: %s",
                         record->stored_length, record->pack_offset, reader->store->path, path,
                         strerror(-rc));
-    rc = chunk_check(record, reader->stored, reader->content, &why);
+    rc = chunk_check(reader->decoder, record, reader->stored, reader->content, &why);
     if (rc < 0)
         return dlf_fail(err, -rc, "%s/%s: chunk at byte %u (image offset %" PRIu64 "): %s",
                         reader->store->path, path, record->pack_offset, record->offset, why.msg);

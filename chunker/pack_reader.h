@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "chunker/store.h"
+#include "format/codec.h"
 #include "format/index.h"
 
 #define PACK_READER_OPEN_MAX 16
@@ -18,6 +19,7 @@ struct pack_reader {
     const struct store *store; /* borrowed */
     uint8_t *stored;           /* DLF_CHUNK_MAX bytes */
     uint8_t *content;          /* DLF_CHUNK_MAX bytes */
+    struct dlf_decoder *decoder;
     uint64_t use_count;
     struct pack_reader_slot {
         int fd; /* -1: free */
@@ -42,7 +44,7 @@ int pack_reader_read(struct pack_reader *reader, const struct dlf_index_pack *pa
  * The checks alone, on stored bytes that the caller has: -EBADMSG or -ENOTSUP, the reason without
  * the pack in err. content has room for record->length.
  */
-int chunk_check(const struct dlf_record *record, const uint8_t *stored, uint8_t *content,
-                struct dlf_err *err);
+int chunk_check(struct dlf_decoder *decoder, const struct dlf_record *record, const uint8_t *stored,
+                uint8_t *content, struct dlf_err *err);
 
 #endif

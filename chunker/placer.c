@@ -16,6 +16,7 @@ int placer_init(struct placer *placer, struct store *store, const struct library
     placer->library_used = calloc((size_t)library->chunk_count / 8 + 1, 1);
     placer->stored = malloc(DLF_CHUNK_MAX);
     placer->content = malloc(DLF_CHUNK_MAX);
+    placer->decoder = dlf_decoder_new();
     if (placer->library_packs)
         memset(placer->library_packs, 0xff, ((size_t)library->packs.count + 1) * sizeof(uint32_t));
     int rc = index_writer_init(&placer->index, store, err);
@@ -23,8 +24,8 @@ int placer_init(struct placer *placer, struct store *store, const struct library
         placer->packer = packer_new(store, err);
         rc = placer->packer ? 0 : -ENOMEM;
     }
-    if (rc == 0 &&
-        (!placer->library_packs || !placer->library_used || !placer->stored || !placer->content))
+    if (rc == 0 && (!placer->library_packs || !placer->library_used || !placer->stored ||
+                    !placer->content || !placer->decoder))
         rc = dlf_fail(err, ENOMEM, "out of memory for placing chunks");
     if (rc < 0) {
         placer_free(placer);
@@ -44,6 +45,7 @@ void placer_free(struct placer *placer)
     free(placer->library_used);
     free(placer->stored);
     free(placer->content);
+    dlf_decoder_free(placer->decoder);
     memset(placer, 0, sizeof(*placer));
 }
 
@@ -90,7 +92,7 @@ static bool is_same(struct placer *placer, const struct dlf_record *record, cons
     if (packer_read(placer->packer, placer->packs[record->pack].number, record->pack_offset,
                     placer->stored, record->stored_length, NULL) < 0)
         return false;
-    return chunk_check(record, placer->stored, placer->content, NULL) == 0 &&
+    return chunk_check(placer->decoder, record, placer->stored, placer->content, NULL) == 0 &&
            memcmp(placer->content, job->content, job->length) == 0;
 }
 

@@ -42,6 +42,7 @@ struct placer {
     uint8_t *library_used;   /* a bit for each library chunk: counted in stored_bytes */
     uint8_t *stored;         /* DLF_CHUNK_MAX bytes, to compare */
     uint8_t *content;        /* the same */
+    struct dlf_decoder *decoder;
     struct placer_counts counts;
 };
 

@@ -1,0 +1,31 @@
+/* The arguments of create: parsed, checked, with defaults. */
+#ifndef DLFUSE_CHUNKER_CREATE_OPTIONS_H
+#define DLFUSE_CHUNKER_CREATE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chunker/build.h"
+
+/* Traces that one create takes. */
+#define CREATE_PROFILES_MAX 64
+
+struct create_options {
+    const char *store_path; /* borrowed from argv, as the others */
+    const char *name;
+    const char *image_path;
+    const char *profiles[CREATE_PROFILES_MAX]; /* traces */
+    unsigned profile_count;
+    bool profile_none; /* no boot pack, also when the version before has one */
+    bool boot_chosen;  /* how the boot pack is encoded was said */
+    enum dlf_codec boot_codec;
+    int boot_level;
+    struct build_options build;
+    bool json;
+    uint64_t created; /* seconds since 1970; SOURCE_DATE_EPOCH makes the manifest reproducible */
+};
+
+/* EXIT_OK, or EXIT_USAGE with a line said. */
+int create_options_parse(struct create_options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * The threads that push chunks through a queue: one that fills jobs (the reader), workers, and the
+ * calling thread that gets them back in order (the writer). Bounds their number and memory, and
+ * sees to it that the first error wins and ends everybody's work.
+ */
+#ifndef DLFUSE_CHUNKER_CREW_H
+#define DLFUSE_CHUNKER_CREW_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "chunker/queue.h"
+#include "format/err.h"
+
+struct crew {
+    struct queue *queue;
+    unsigned workers;
+
+    pthread_mutex_t lock; /* guards the two below */
+    int error;
+    struct dlf_err error_text;
+};
+
+/*
+ * What each does until there is no more: the reader reserves and submits, then ends the queue; a
+ * worker takes and is done; the writer collects and releases. A failure goes to crew_fail.
+ */
+struct crew_work {
+    void (*read)(void *context);
+    void (*work)(void *context);
+    void (*write)(void *context);
+    void *context;
+};
+
+/* At most workers threads at work, for chunks of at most max_bytes. -ENOMEM. */
+int crew_init(struct crew *crew, unsigned workers, uint32_t max_bytes, struct dlf_err *err);
+void crew_free(struct crew *crew);
+
+/* Any thread: remembers the first error and ends the queue. */
+void crew_fail(struct crew *crew, int rc, const struct dlf_err *err);
+
+/* Runs all threads to their end. 0 or the first error. */
+int crew_run(struct crew *crew, const struct crew_work *work, struct dlf_err *err);
+
+#endif
