@@ -5,7 +5,7 @@
  * file: there a present chunk is copied under the lock, because the next moment it may be gone.
  * Where nothing is evicted PRESENT is final, states are read without the lock (acquire against the
  * release store that follows the write). Below it only the scheduler's inbox lock is taken.
- * scratch and the writing of FETCHING chunks belong to the scheduler's thread.
+ * scratch, decoder and the writing of FETCHING chunks belong to the scheduler's thread.
  */
 #include "fuse/cache.h"
 
@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "format/boot.h"
 #include "format/codec.h"
 #include "fuse/log.h"
 #include "fuse/util.h"
@@ -43,6 +44,8 @@ struct chunk_fetch {
     struct dlf_cache *cache;
     uint64_t chunk;
     bool fill;
+    bool boot; /* from the boot pack; record is its table's */
+    uint64_t asked_us;
     struct dlf_record record;
     struct dlf_waiter *waiters;
     struct chunk_fetch *next; /* in its bucket */
@@ -53,7 +56,8 @@ struct dlf_cache {
     const struct dlf_index_head *head;
     bool evicts;
     uint8_t *scratch; /* head->max_length bytes */
-    uint8_t *memory;  /* the file, mapped; NULL when that is not possible */
+    struct dlf_decoder *decoder;
+    uint8_t *memory; /* the file, mapped; NULL when that is not possible */
 
     pthread_mutex_t lock;
     _Atomic uint8_t *states; /* enum chunk_state and REFERENCED, one for each chunk */
@@ -87,8 +91,9 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
     c->evicts = config->limit_bytes < c->head->data_size;
     c->states = calloc((size_t)c->head->record_count + 1, sizeof(*c->states));
     c->scratch = malloc((size_t)c->head->max_length + 1);
+    c->decoder = dlf_decoder_new();
     pthread_mutex_init(&c->lock, NULL);
-    if (!c->states || !c->scratch)
+    if (!c->states || !c->scratch || !c->decoder)
         rc = dlf_fail(err, ENOMEM, "out of memory for %" PRIu64 " chunks", c->head->record_count);
     else if (ftruncate(config->fd, (off_t)c->head->image_size) < 0)
         rc = dlf_fail(err, errno, "cannot make the cache file %" PRIu64 " bytes long: %s",
@@ -113,6 +118,7 @@ void dlf_cache_free(struct dlf_cache *c)
     pthread_mutex_destroy(&c->lock);
     free(c->states);
     free(c->scratch);
+    dlf_decoder_free(c->decoder);
     free(c);
 }
 
@@ -169,7 +175,8 @@ static int write_file(int fd, const uint8_t *data, uint64_t offset, size_t size)
 static void evict_locked(struct dlf_cache *c, uint64_t chunk)
 {
     struct dlf_record r;
-    dlf_pages_record(c->config.pages, chunk, &r);
+    if (!dlf_pages_record(c->config.pages, chunk, &r))
+        return; /* cannot be: what is present has a record */
     /* Only pages that are all this chunk's: its neighbours may share the first and the last. */
     uint64_t from = (r.offset + HOLE_UNIT - 1) / HOLE_UNIT * HOLE_UNIT;
     uint64_t to = (r.offset + r.length) / HOLE_UNIT * HOLE_UNIT;
@@ -234,18 +241,47 @@ static bool keep(struct dlf_cache *c, const struct dlf_record *r)
 /* ---- fetches ---- */
 
 /* Verified bytes become checked content in scratch. */
-static int decode(struct dlf_cache *c, const struct chunk_fetch *cf, const uint8_t *stored)
+static int decode(struct dlf_cache *c, const struct chunk_fetch *cf, const uint8_t *stored,
+                  struct dlf_err *err)
 {
     const struct dlf_record *r = &cf->record;
-    struct dlf_err err;
-    int rc = dlf_decode(r->codec, stored, r->stored_length, c->scratch, r->length, &err);
+    int rc =
+        dlf_decode_with(c->decoder, r->codec, stored, r->stored_length, c->scratch, r->length, err);
     if (rc == 0 && dlf_xxh3(c->scratch, r->length) != r->xxh3)
-        rc = dlf_fail(&err, EBADMSG, "its content does not have its XXH3");
-    if (rc == 0)
-        return 0;
-    dlf_error("chunk %" PRIu64 " at image offset %" PRIu64 ": %s; publish the image again",
-              cf->chunk, r->offset, err.msg);
-    return -EIO;
+        rc = dlf_fail(err, EBADMSG, "its content does not have its XXH3");
+    return rc;
+}
+
+/*
+ * Why a chunk did not come, said where it is known. broken: its bytes verified, but do not decode.
+ * Returns what the waiters are told.
+ */
+static int chunk_failed(struct dlf_cache *c, const struct chunk_fetch *cf, int rc, bool broken,
+                        const struct dlf_err *err)
+{
+    if (rc == -ESHUTDOWN)
+        return rc;
+    if (cf->boot && rc != -ETIMEDOUT) {
+        c->config.boot_failed(c->config.cookie, err);
+        return -EAGAIN;
+    }
+    if (broken)
+        dlf_error("chunk %" PRIu64 " at image offset %" PRIu64 ": %s; publish the image again",
+                  cf->chunk, cf->record.offset, err->msg);
+    else
+        dlf_warn("chunk %" PRIu64 " at image offset %" PRIu64 ": %s", cf->chunk, cf->record.offset,
+                 err->msg);
+    return broken ? -EIO : rc;
+}
+
+static void tell_waiters(struct dlf_cache *c, struct dlf_waiter *waiter, int rc,
+                         const struct dlf_record *record)
+{
+    while (waiter) {
+        struct dlf_waiter *next = waiter->next;
+        waiter->ready(waiter, rc, record, c->scratch);
+        waiter = next;
+    }
 }
 
 static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
@@ -253,34 +289,37 @@ static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
 {
     struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
     struct dlf_cache *c = cf->cache;
-    bool broken = false;
-    if (rc == 0) {
-        rc = decode(c, cf, bytes);
-        broken = rc < 0;
-    } else if (rc != -ESHUTDOWN) {
-        dlf_warn("chunk %" PRIu64 " at image offset %" PRIu64 ": %s", cf->chunk, cf->record.offset,
-                 err->msg);
-    }
+    struct dlf_err why;
+    bool fetched = rc == 0;
+    if (fetched && (rc = decode(c, cf, bytes, &why)) < 0)
+        err = &why;
+    bool broken = fetched && rc < 0;
+    if (rc < 0)
+        rc = chunk_failed(c, cf, rc, broken, err);
     bool kept = rc == 0 && keep(c, &cf->record);
+    struct dlf_settled what = {
+        .chunk = cf->chunk,
+        .length = cf->record.length,
+        .asked_us = cf->asked_us,
+        .class = (enum dlf_class)atomic_load_explicit(&fetch->class, memory_order_relaxed),
+        .came = rc == 0,
+        .fill = cf->fill,
+        .from_boot_pack = cf->boot,
+        .boot = cf->boot && !fetch->overtook,
+    };
 
     pthread_mutex_lock(&c->lock);
     *fetch_slot_locked(c, cf->chunk) = cf->next;
     set_state_locked(c, cf->chunk, kept ? PRESENT | REFERENCED : ABSENT);
     if (kept)
         atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
-    c->broken_chunks += broken;
+    c->broken_chunks += broken && !cf->boot;
     struct dlf_waiter *waiter = cf->waiters;
     pthread_mutex_unlock(&c->lock);
 
-    while (waiter) {
-        struct dlf_waiter *next = waiter->next;
-        waiter->ready(waiter, rc, &cf->record, c->scratch);
-        waiter = next;
-    }
-    uint32_t length = cf->record.length;
-    bool fill = cf->fill;
+    tell_waiters(c, waiter, rc, &cf->record);
     free(cf);
-    c->config.settled(c->config.cookie, length, fill);
+    c->config.settled(c->config.cookie, &what);
 }
 
 /* Is the chunk in the file already, from an earlier run? */
@@ -301,29 +340,33 @@ static uint64_t deadline(const struct dlf_cache *c, const struct dlf_waiter *wai
     return waiter && c->config.timeout_ms ? dlf_now_ms() + c->config.timeout_ms : 0;
 }
 
-static int ask_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *record,
-                      enum dlf_class class, struct dlf_waiter *waiter)
+static int ask_locked(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_class class,
+                      struct dlf_waiter *waiter)
 {
+    const struct dlf_record *r = &spot->record;
     struct chunk_fetch *cf = calloc(1, sizeof(*cf));
     if (!cf)
         return -ENOMEM;
     cf->cache = c;
-    cf->chunk = chunk;
+    cf->chunk = spot->chunk;
     cf->fill = class == DLF_FILL;
-    cf->record = *record;
+    cf->boot = spot->boot;
+    cf->asked_us = dlf_now_us();
+    cf->record = *r;
     cf->waiters = waiter;
     if (waiter)
         waiter->next = NULL;
-    cf->fetch.kind = "pack";
-    cf->fetch.object = c->head->packs[record->pack].sha256;
-    cf->fetch.offset = record->pack_offset;
-    cf->fetch.length = record->stored_length;
-    cf->fetch.sha256 = record->sha256;
+    cf->fetch.kind = spot->boot ? DLF_BOOT_KIND : "pack";
+    cf->fetch.object = spot->boot ? c->config.boot : c->head->packs[r->pack].sha256;
+    cf->fetch.replaceable = spot->boot;
+    cf->fetch.offset = r->pack_offset;
+    cf->fetch.length = r->stored_length;
+    cf->fetch.sha256 = r->sha256;
     atomic_init(&cf->fetch.deadline_ms, deadline(c, waiter));
     cf->fetch.done = chunk_done;
     atomic_init(&cf->fetch.class, (uint8_t) class);
-    *fetch_slot_locked(c, chunk) = cf;
-    set_state_locked(c, chunk, FETCHING);
+    *fetch_slot_locked(c, spot->chunk) = cf;
+    set_state_locked(c, spot->chunk, FETCHING);
     dlf_sched_submit(c->config.sched, &cf->fetch);
     return DLF_CACHE_ASKED;
 }
@@ -345,15 +388,15 @@ static int join_locked(struct dlf_cache *c, struct chunk_fetch *cf, enum dlf_cla
     return DLF_CACHE_COMING;
 }
 
-int dlf_cache_get(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *record,
-                  enum dlf_class class, struct dlf_waiter *waiter, uint8_t *out, uint64_t from,
-                  uint32_t size)
+int dlf_cache_get(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_class class,
+                  struct dlf_waiter *waiter, uint8_t *out, uint64_t from, uint32_t size)
 {
+    uint64_t chunk = spot->chunk;
     int rc;
     pthread_mutex_lock(&c->lock);
-    if (c->config.resume && state_of(c, chunk) == ABSENT && already_there(c, record)) {
+    if (c->config.resume && state_of(c, chunk) == ABSENT && already_there(c, &spot->record)) {
         set_state_locked(c, chunk, PRESENT);
-        c->present_bytes += record->length;
+        c->present_bytes += spot->record.length;
         atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
     }
     struct chunk_fetch *coming = *fetch_slot_locked(c, chunk);
@@ -364,7 +407,7 @@ int dlf_cache_get(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *
         rc = out ? read_file(c->config.fd, out, from, size) : 0;
         rc = rc < 0 ? -EIO : DLF_CACHE_PRESENT;
     } else {
-        rc = ask_locked(c, chunk, record, class, waiter);
+        rc = ask_locked(c, spot, class, waiter);
     }
     pthread_mutex_unlock(&c->lock);
     return rc;

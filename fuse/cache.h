@@ -27,11 +27,24 @@ struct dlf_cache;
 
 /* Someone waits for one chunk. The waiter's owner keeps it until ready was called, exactly once. */
 struct dlf_waiter {
-    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ETIMEDOUT, -ESHUTDOWN.
-     * record and content are NULL when it was an index page that was waited for. */
+    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ETIMEDOUT, -ESHUTDOWN,
+     * or -EAGAIN: it was expected from the boot pack, which cannot be had; look it up again. record
+     * and content are NULL when it was an index page that was waited for. */
     void (*ready)(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                   const uint8_t *content);
     struct dlf_waiter *next; /* the cache's own */
+};
+
+/* What became of a chunk that was asked for. */
+struct dlf_settled {
+    uint64_t chunk;
+    uint32_t length; /* bytes of content */
+    uint64_t asked_us;
+    enum dlf_class class; /* as it was when it came */
+    bool came;            /* verified and decoded; else it failed */
+    bool fill;            /* it was first asked for as DLF_FILL */
+    bool from_boot_pack;  /* it was asked for there */
+    bool boot;            /* and came by its stream */
 };
 
 struct dlf_cache_config {
@@ -42,13 +55,14 @@ struct dlf_cache_config {
     bool resume;     /* the file may hold chunks from before: look before fetching */
     struct dlf_pages *pages;
     struct dlf_sched *sched;
-    uint64_t timeout_ms; /* for each fetch that somebody waits for; 0: for ever */
+    struct dlf_sha256 boot; /* the boot pack, if there is one */
+    uint64_t timeout_ms;    /* for each fetch that somebody waits for; 0: for ever */
 
-    /*
-     * A chunk that this dlf_cache_get asked for came or failed. length: bytes of its content; fill:
-     * it was first asked for as DLF_FILL.
-     */
-    void (*settled)(void *cookie, uint32_t length, bool fill);
+    /* A chunk that dlf_cache_get asked for came or failed. */
+    void (*settled)(void *cookie, const struct dlf_settled *what);
+
+    /* The boot pack does not have what its table says. Its chunks fail with -EAGAIN. */
+    void (*boot_failed)(void *cookie, const struct dlf_err *err);
     void *cookie;
 };
 
@@ -74,13 +88,13 @@ enum dlf_cache_answer {
 };
 
 /*
- * Asks for a chunk. out: where to copy size bytes of the image at offset from, all inside the
+ * Asks for the chunk that spot speaks of, from its pack or, where spot->boot, from the boot pack.
+ * out: where to copy size bytes of the image at offset from, all inside the
  * chunk, if it is present; NULL: nowhere. Otherwise waiter, unless NULL, will be called. A fetch
  * that is under way for something less urgent becomes as urgent as class. Or -ENOMEM, -EIO.
  */
-int dlf_cache_get(struct dlf_cache *cache, uint64_t chunk, const struct dlf_record *record,
-                  enum dlf_class class, struct dlf_waiter *waiter, uint8_t *out, uint64_t from,
-                  uint32_t size);
+int dlf_cache_get(struct dlf_cache *cache, const struct dlf_spot *spot, enum dlf_class class,
+                  struct dlf_waiter *waiter, uint8_t *out, uint64_t from, uint32_t size);
 
 bool dlf_cache_present(const struct dlf_cache *cache, uint64_t chunk);
 

@@ -15,6 +15,7 @@ enum {
 int dlf_cmd_mount(int argc, char **argv, char *name0);
 int dlf_cmd_download(int argc, char **argv);
 int dlf_cmd_status(int argc, char **argv);
+int dlf_cmd_trace(int argc, char **argv);
 int dlf_cmd_handover(int argc, char **argv);
 
 #endif

@@ -11,6 +11,12 @@
 
 #define DLF_IMAGE_FILE "root.img"
 #define DLF_STATUS_FILE "status.json"
+#define DLF_TRACE_FILE "trace"
+
+/* What is written to it is a command: "ready", with or without a newline: the machine's boot is
+ * over. The booted system needs no program of ours to say so. */
+#define DLF_CONTROL_FILE "control"
+#define DLF_CONTROL_READY "ready"
 
 /* Characters of a loop device's path, NUL included. "/dev/loop1048575" is the longest there is. */
 #define DLF_LOOP_PATH_MAX 64

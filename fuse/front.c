@@ -1,5 +1,5 @@
 /*
- * FUSE's low-level operations. Inode 1 is the directory, 2 root.img, 3 status.json. Immutable after
+ * FUSE's low-level operations. Inode 1 is the directory, the others are in `files`. Immutable after
  * opening but for what libfuse keeps; entered by its threads. Does not know about chunks or HTTP.
  */
 #define FUSE_USE_VERSION 35
@@ -35,6 +35,19 @@
 
 #define INO_IMAGE 2
 #define INO_STATUS 3
+#define INO_TRACE 4
+#define INO_CONTROL 5
+
+static const struct {
+    const char *name;
+    fuse_ino_t ino;
+    mode_t mode;
+} files[] = {
+    {".", FUSE_ROOT_ID, S_IFDIR | 0555},         {"..", FUSE_ROOT_ID, S_IFDIR | 0555},
+    {DLF_IMAGE_FILE, INO_IMAGE, S_IFREG | 0444}, {DLF_STATUS_FILE, INO_STATUS, S_IFREG | 0444},
+    {DLF_TRACE_FILE, INO_TRACE, S_IFREG | 0444}, {DLF_CONTROL_FILE, INO_CONTROL, S_IFREG | 0200},
+};
+#define FILES (sizeof(files) / sizeof(files[0]))
 
 struct dlf_front {
     struct dlf_front_config config;
@@ -56,12 +69,11 @@ static void fill_attr(const struct dlf_front *front, fuse_ino_t ino, struct stat
     st->st_gid = front->gid;
     st->st_mtime = st->st_ctime = st->st_atime = front->mounted;
     st->st_blksize = 4096;
-    st->st_nlink = 1;
-    st->st_mode = S_IFREG | 0444;
-    if (ino == FUSE_ROOT_ID) {
-        st->st_mode = S_IFDIR | 0555;
-        st->st_nlink = 2;
-    } else if (ino == INO_IMAGE) {
+    st->st_nlink = ino == FUSE_ROOT_ID ? 2 : 1;
+    for (size_t i = 0; i < FILES; i++)
+        if (files[i].ino == ino)
+            st->st_mode = files[i].mode;
+    if (ino == INO_IMAGE) {
         const struct dlf_index_head *head = dlf_image_head(front->config.image);
         st->st_size = (off_t)head->image_size;
         st->st_blocks = (blkcnt_t)(head->data_size / 512);
@@ -87,10 +99,9 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry = {.attr_timeout = ATTR_TIMEOUT, .entry_timeout = ATTR_TIMEOUT};
-    if (parent == FUSE_ROOT_ID && strcmp(name, DLF_IMAGE_FILE) == 0)
-        entry.ino = INO_IMAGE;
-    else if (parent == FUSE_ROOT_ID && strcmp(name, DLF_STATUS_FILE) == 0)
-        entry.ino = INO_STATUS;
+    for (size_t i = 0; parent == FUSE_ROOT_ID && i < FILES; i++)
+        if (strcmp(name, files[i].name) == 0)
+            entry.ino = files[i].ino;
     if (!entry.ino) {
         fuse_reply_err(req, ENOENT);
         return;
@@ -110,13 +121,6 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
-    static const struct {
-        const char *name;
-        fuse_ino_t ino;
-    } entries[] = {{".", FUSE_ROOT_ID},
-                   {"..", FUSE_ROOT_ID},
-                   {DLF_IMAGE_FILE, INO_IMAGE},
-                   {DLF_STATUS_FILE, INO_STATUS}};
     char buffer[1024];
     size_t used = 0;
     (void)fi;
@@ -126,11 +130,11 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     }
     if (size > sizeof(buffer))
         size = sizeof(buffer);
-    for (size_t i = (size_t)offset; i < sizeof(entries) / sizeof(entries[0]); i++) {
+    for (size_t i = (size_t)offset; i < FILES; i++) {
         struct stat st;
-        fill_attr(front_of(req), entries[i].ino, &st);
-        size_t n = fuse_add_direntry(req, buffer + used, size - used, entries[i].name, &st,
-                                     (off_t)(i + 1));
+        fill_attr(front_of(req), files[i].ino, &st);
+        size_t n =
+            fuse_add_direntry(req, buffer + used, size - used, files[i].name, &st, (off_t)(i + 1));
         if (n > size - used)
             break;
         used += n;
@@ -138,12 +142,18 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
-/* status.json is one text from open to release, whatever happens meanwhile. */
-static void open_status(fuse_req_t req, struct fuse_file_info *fi)
+/* status.json and trace are one text from open to release, whatever happens meanwhile. */
+static bool is_text(fuse_ino_t ino)
+{
+    return ino == INO_STATUS || ino == INO_TRACE;
+}
+
+static void open_text(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct dlf_front *front = front_of(req);
-    char *text = dlf_status_json(front->config.image, front->config.url,
-                                 dlf_handover_state(front->config.handover));
+    char *text = ino == INO_TRACE ? dlf_image_trace(front->config.image)
+                                  : dlf_status_json(front->config.image, front->config.url,
+                                                    dlf_handover_state(front->config.handover));
     if (!text) {
         fuse_reply_err(req, ENOMEM);
         return;
@@ -158,10 +168,13 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (ino == FUSE_ROOT_ID) {
         fuse_reply_err(req, EISDIR);
+    } else if (ino == INO_CONTROL) {
+        fi->direct_io = 1;
+        fuse_reply_open(req, fi);
     } else if ((fi->flags & O_ACCMODE) != O_RDONLY) {
         fuse_reply_err(req, EROFS);
-    } else if (ino == INO_STATUS) {
-        open_status(req, fi);
+    } else if (is_text(ino)) {
+        open_text(req, ino, fi);
     } else {
         fi->keep_cache = 1;
         fuse_reply_open(req, fi);
@@ -170,12 +183,12 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    if (ino == INO_STATUS)
+    if (is_text(ino))
         free((char *)(uintptr_t)fi->fh);
     fuse_reply_err(req, 0);
 }
 
-static void read_status(fuse_req_t req, size_t size, off_t offset, const char *text)
+static void read_text(fuse_req_t req, size_t size, off_t offset, const char *text)
 {
     size_t length = strlen(text);
     size_t from = (size_t)offset < length ? (size_t)offset : length;
@@ -221,10 +234,49 @@ static void read_image(fuse_req_t req, size_t size, off_t offset)
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    if (ino == INO_STATUS)
-        read_status(req, size, offset, (const char *)(uintptr_t)fi->fh);
+    if (is_text(ino))
+        read_text(req, size, offset, (const char *)(uintptr_t)fi->fh);
+    else if (ino == INO_CONTROL)
+        fuse_reply_buf(req, NULL, 0);
     else
         read_image(req, size, offset);
+}
+
+/* A command to the node; with allow_other anybody could write, but only its owner and root may. */
+static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+    static const char ready[] = DLF_CONTROL_READY;
+    struct dlf_front *front = front_of(req);
+    uid_t uid = fuse_req_ctx(req)->uid;
+    size_t length = size && bytes[size - 1] == '\n' ? size - 1 : size;
+    (void)fi;
+    if (ino != INO_CONTROL) {
+        fuse_reply_err(req, EROFS);
+    } else if (uid != 0 && uid != front->uid) {
+        fuse_reply_err(req, EPERM);
+    } else if (offset != 0 || length != strlen(ready) || memcmp(bytes, ready, length) != 0) {
+        fuse_reply_err(req, EINVAL);
+    } else {
+        dlf_image_ready(front->config.image);
+        fuse_reply_write(req, size);
+    }
+}
+
+/* "echo ready > control" truncates it first; nothing else can be set. */
+static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
+{
+    struct stat st;
+    (void)attr;
+    (void)fi;
+    if (ino != INO_CONTROL || (to_set & ~(FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME |
+                                          FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME))) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    fill_attr(front_of(req), ino, &st);
+    fuse_reply_attr(req, &st, ATTR_TIMEOUT);
 }
 
 static void on_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -234,9 +286,8 @@ static void on_statfs(fuse_req_t req, fuse_ino_t ino)
         .f_bsize = 4096,
         .f_frsize = 4096,
         .f_blocks = (fsblkcnt_t)((head->image_size + 4095) / 4096),
-        .f_files = 2,
+        .f_files = FILES - 2,
         .f_namemax = 255,
-        .f_flag = ST_RDONLY,
     };
     (void)ino;
     fuse_reply_statfs(req, &st);
@@ -281,6 +332,8 @@ static const struct fuse_lowlevel_ops operations = {
     .open = on_open,
     .release = on_release,
     .read = on_read,
+    .write = on_write,
+    .setattr = on_setattr,
     .statfs = on_statfs,
     .ioctl = on_ioctl,
 };
@@ -305,8 +358,8 @@ static struct fuse_session *new_session(struct dlf_front *front)
     struct fuse_session *session = NULL;
 
     escape(source, sizeof(source), front->config.url);
-    snprintf(options, sizeof(options), "ro,fsname=%s,subtype=dlfuse,max_read=%u%s", source,
-             READ_MAX, front->config.allow_other ? ",allow_other" : "");
+    snprintf(options, sizeof(options), "fsname=%s,subtype=dlfuse,max_read=%u%s", source, READ_MAX,
+             front->config.allow_other ? ",allow_other" : "");
     if (fuse_opt_add_arg(&args, "dlfuse") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
         fuse_opt_add_arg(&args, options) == 0)
         session = fuse_session_new(&args, &operations, sizeof(operations), front);

@@ -1,5 +1,6 @@
 /*
- * The front: the FUSE file system that shows an image as a directory with root.img and status.json.
+ * The front: the FUSE file system that shows an image as a directory with root.img, status.json,
+ * trace and control.
  *
  * The only file that knows libfuse. Reads whose bytes are present are answered in FUSE's own
  * threads; the others are parked in the image and answered from the scheduler's thread, so that a

@@ -26,11 +26,14 @@ struct dlf_image_config {
     const char *cache_name; /* of cache_fd's file, for messages; kept by the caller */
     uint64_t cache_bytes;   /* of content held at a time */
     bool prefetch;
-    bool resume;         /* cache_fd may hold chunks from before */
-    bool bulk;           /* nobody reads: fetch as fast as the network goes */
-    bool quiet;          /* no log lines about what fails and is tried again */
-    bool patient;        /* keep trying when the manifest cannot be had, with a log line */
-    uint64_t timeout_ms; /* for each read; 0: for ever */
+    bool boot;              /* use the boot pack, if there is one */
+    uint64_t fill_rate;     /* bytes a second; 0: no limit */
+    uint32_t fill_delay_ms; /* where there is a boot pack: at most, a random time after ready */
+    bool resume;            /* cache_fd may hold chunks from before */
+    bool bulk;              /* nobody reads: fetch as fast as the network goes */
+    bool quiet;             /* no log lines about what fails and is tried again */
+    bool patient;           /* keep trying when the manifest cannot be had, with a log line */
+    uint64_t timeout_ms;    /* for each read; 0: for ever */
 
     /*
      * Once, when every chunk is here; connections are closed then. From the scheduler's thread or
@@ -40,6 +43,13 @@ struct dlf_image_config {
     void *cookie;
 };
 
+enum dlf_boot_state {
+    DLF_BOOT_NONE,
+    DLF_BOOT_STREAMING,
+    DLF_BOOT_DONE,
+    DLF_BOOT_FAILED, /* the log has said why */
+};
+
 struct dlf_image_stats {
     uint64_t reads; /* asked for by read, wait or not */
     uint64_t read_bytes;
@@ -47,6 +57,8 @@ struct dlf_image_stats {
     uint64_t read_waits; /* parked until something was fetched */
     uint64_t wait_ms_total;
     uint64_t wait_ms_max;
+    enum dlf_boot_state boot;
+    bool ready;
     bool filling;
     bool complete;
     struct dlf_cache_stats cache;
@@ -68,8 +80,18 @@ const struct dlf_index_head *dlf_image_head(const struct dlf_image *image);
 const struct dlf_source *dlf_image_source(const struct dlf_image *image);
 int dlf_image_fd(const struct dlf_image *image);
 
-/* Begins to fetch the rest of the image, in image order. */
+/*
+ * Begins to fetch the rest of the image: what the boot pack's table names as read later, then all
+ * in image order. Where a boot pack comes, only after dlf_image_ready, or when reads have been
+ * quiet for some seconds, and a random time after that.
+ */
 void dlf_image_fill(struct dlf_image *image);
+
+/* The machine's boot is over. Any thread; the first time counts. */
+void dlf_image_ready(struct dlf_image *image);
+
+/* The trace so far; malloc. NULL: no memory. */
+char *dlf_image_trace(struct dlf_image *image);
 
 /* The fill has come to its end without completing the image; why is in the log. */
 bool dlf_image_stuck(struct dlf_image *image);

@@ -80,7 +80,7 @@ void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size)
             return;
         }
         if (spot.kind == DLF_SPOT_CHUNK &&
-            dlf_cache_get(im->cache, spot.chunk, &spot.record, DLF_PREFETCH, NULL, NULL, 0, 0) < 0)
+            dlf_cache_get(im->cache, &spot, DLF_PREFETCH, NULL, NULL, 0, 0) < 0)
             return;
         at = spot.end;
     }

@@ -1,16 +1,25 @@
 /*
- * The fill: asks for what nobody asked for yet, in image order, a window at a time, until the image
- * is complete. It is driven by what comes back: each settled chunk lets it ask for more. fill_lock
- * guards it; complete is called without it.
+ * The fill: asks for what nobody asked for yet, a window at a time, until the image is complete:
+ * first what the boot pack's table says will be read later, then the rest in image order. It is
+ * driven by what comes back: each settled chunk lets it ask for more. Where a boot pack comes, a
+ * thread waits for the machine to have booted before the fill begins. fill_lock guards all of it;
+ * complete is called without it.
  */
 #include <errno.h>
 #include <inttypes.h>
 
 #include "fuse/image_private.h"
 #include "fuse/log.h"
+#include "fuse/util.h"
 
 /* Bytes of content asked for ahead of the network: some requests' worth for each connection. */
 #define FILL_WINDOW ((uint64_t)16 << 20)
+
+/* How long no read may have had to wait until the boot is taken to be over, and how long at most
+ * after the start that is waited for: systems that never say that they are ready. */
+#define QUIET_MS 5000
+#define QUIET_AT_LATEST_MS 120000
+#define LOOK_EVERY_MS 250
 
 static void fill_step_locked(struct dlf_image *im);
 static void check_complete(struct dlf_image *im);
@@ -32,6 +41,37 @@ static void page_ready(struct dlf_waiter *waiter, int rc, const struct dlf_recor
     check_complete(im);
 }
 
+static void wait_for_page_locked(struct dlf_image *im, uint32_t page, int *rc)
+{
+    im->fill_waiter.ready = page_ready;
+    *rc = dlf_image_page_get(im, page, DLF_FILL, &im->fill_waiter);
+    im->fill_waits = *rc == DLF_CACHE_ASKED || *rc == DLF_CACHE_COMING;
+}
+
+/* Asks for the next chunk of those that will be read later. False when the fill has to wait. */
+static bool fill_later_locked(struct dlf_image *im)
+{
+    struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK};
+    int rc;
+    spot.chunk = im->boot_table.later[im->later_next];
+    spot.page = (uint32_t)(spot.chunk / DLF_INDEX_PAGE_RECORDS);
+    if (!dlf_pages_loaded(im->pages, spot.page)) {
+        wait_for_page_locked(im, spot.page, &rc);
+        return rc == DLF_CACHE_PRESENT;
+    }
+    dlf_pages_record(im->pages, spot.chunk, &spot.record);
+    rc = dlf_cache_get(im->cache, &spot, DLF_FILL, NULL, NULL, 0, 0);
+    if (rc == DLF_CACHE_ASKED)
+        im->fill_outstanding += spot.record.length;
+    im->later_next++;
+    return rc >= 0;
+}
+
+static uint32_t later_count_locked(const struct dlf_image *im)
+{
+    return atomic_load(&im->boot_state) == DLF_BOOT_DONE ? im->boot_table.later_count : 0;
+}
+
 /* Asks for what lies at the cursor and moves it on. False when the fill has to wait or end. */
 static bool fill_one_locked(struct dlf_image *im)
 {
@@ -40,15 +80,13 @@ static bool fill_one_locked(struct dlf_image *im)
     dlf_pages_at(im->pages, im->fill_cursor, &spot);
     switch (spot.kind) {
     case DLF_SPOT_UNKNOWN:
-        im->fill_waiter.ready = page_ready;
-        rc = dlf_image_page_get(im, spot.page, DLF_FILL, &im->fill_waiter);
-        im->fill_waits = rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING;
+        wait_for_page_locked(im, spot.page, &rc);
         return rc == DLF_CACHE_PRESENT;
     case DLF_SPOT_HOLE:
         rc = dlf_cache_clear(im->cache, im->fill_cursor, spot.end);
         break;
     default:
-        rc = dlf_cache_get(im->cache, spot.chunk, &spot.record, DLF_FILL, NULL, NULL, 0, 0);
+        rc = dlf_cache_get(im->cache, &spot, DLF_FILL, NULL, NULL, 0, 0);
         if (rc == DLF_CACHE_ASKED)
             im->fill_outstanding += spot.record.length;
         /* A page's first chunk: the next page had better be on its way too. */
@@ -73,6 +111,9 @@ static void fill_step_locked(struct dlf_image *im)
     if (dlf_cache_stuck(im->cache))
         im->filling = false;
     while (im->filling && !im->fill_waits && im->fill_outstanding < FILL_WINDOW &&
+           im->later_next < later_count_locked(im) && fill_later_locked(im))
+        ;
+    while (im->filling && !im->fill_waits && im->fill_outstanding < FILL_WINDOW &&
            im->fill_cursor < image_size && fill_one_locked(im))
         ;
     if (im->filling && im->fill_cursor >= image_size && im->fill_outstanding == 0)
@@ -94,29 +135,129 @@ static void check_complete(struct dlf_image *im)
     pthread_mutex_unlock(&im->fill_lock);
     if (!say)
         return;
+    dlf_trace_mark(im->trace, DLF_TRACE_COMPLETE);
     dlf_sched_retire(im->sched);
     im->complete(im->cookie);
 }
 
-void dlf_image_chunk_settled(void *cookie, uint32_t length, bool fill)
+static void record(struct dlf_image *im, const struct dlf_settled *what)
+{
+    if (what->boot)
+        dlf_trace_fetch(im->trace, what->chunk, DLF_TRACE_BOOT, what->asked_us);
+    else if (what->class == DLF_DEMAND)
+        dlf_trace_fetch(im->trace, what->chunk, DLF_TRACE_DEMAND, what->asked_us);
+    else if (what->class == DLF_PREFETCH)
+        dlf_trace_fetch(im->trace, what->chunk, DLF_TRACE_PREFETCH, what->asked_us);
+    else
+        dlf_trace_fill(im->trace, what->length);
+}
+
+void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what)
 {
     struct dlf_image *im = cookie;
+    if (what->came)
+        record(im, what);
+    if (what->from_boot_pack)
+        dlf_image_boot_settled(im);
     pthread_mutex_lock(&im->fill_lock);
-    if (fill)
-        im->fill_outstanding -= length;
+    if (what->fill)
+        im->fill_outstanding -= what->length;
+    if (what->from_boot_pack && !what->came) {
+        im->fill_cursor = 0; /* the fill may have passed it by, as one that was coming */
+        im->filling = im->fill_begun;
+    }
     if (im->filling)
         fill_step_locked(im);
     pthread_mutex_unlock(&im->fill_lock);
     check_complete(im);
 }
 
-void dlf_image_fill(struct dlf_image *im)
+static void begin_fill(struct dlf_image *im)
 {
     pthread_mutex_lock(&im->fill_lock);
-    im->filling = true;
-    fill_step_locked(im);
+    im->filling = im->fill_begun = !im->closing;
+    if (im->filling)
+        fill_step_locked(im);
     pthread_mutex_unlock(&im->fill_lock);
     check_complete(im);
+}
+
+/* ---- when it begins ---- */
+
+/* Waits up to ms, or until something changes. */
+static void wait_locked(struct dlf_image *im, uint64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&im->fill_changed, &im->fill_lock, &until);
+}
+
+/* Until the machine says that it is ready, or nothing has waited for the network for a while. */
+static void wait_for_ready_locked(struct dlf_image *im)
+{
+    uint64_t begun = dlf_now_ms();
+    uint64_t quiet_since = begun;
+    uint64_t waits = 0;
+    while (!im->ready && !im->closing) {
+        uint64_t now = dlf_now_ms();
+        uint64_t seen = atomic_load_explicit(&im->read_waits, memory_order_relaxed);
+        if (seen != waits || atomic_load(&im->boot_state) == DLF_BOOT_STREAMING)
+            quiet_since = now;
+        waits = seen;
+        if (now - quiet_since >= QUIET_MS || now - begun >= QUIET_AT_LATEST_MS)
+            return;
+        wait_locked(im, LOOK_EVERY_MS);
+    }
+}
+
+/* A fleet that boots together does not fill together. */
+static void wait_at_random_locked(struct dlf_image *im)
+{
+    uint64_t until = dlf_now_ms() + dlf_random_below((uint64_t)im->fill_delay_ms + 1);
+    while (!im->closing && dlf_now_ms() < until)
+        wait_locked(im, until - dlf_now_ms());
+}
+
+static void *starter_thread(void *cookie)
+{
+    struct dlf_image *im = cookie;
+    pthread_mutex_lock(&im->fill_lock);
+    wait_for_ready_locked(im);
+    wait_at_random_locked(im);
+    pthread_mutex_unlock(&im->fill_lock);
+    begin_fill(im);
+    return NULL;
+}
+
+void dlf_image_fill(struct dlf_image *im)
+{
+    im->fill_starter_runs = atomic_load(&im->boot_state) != DLF_BOOT_NONE &&
+                            pthread_create(&im->fill_starter, NULL, starter_thread, im) == 0;
+    if (!im->fill_starter_runs)
+        begin_fill(im);
+}
+
+void dlf_image_fill_close(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->closing = true;
+    pthread_cond_broadcast(&im->fill_changed);
+    pthread_mutex_unlock(&im->fill_lock);
+    if (im->fill_starter_runs)
+        pthread_join(im->fill_starter, NULL);
+}
+
+void dlf_image_ready(struct dlf_image *im)
+{
+    dlf_trace_mark(im->trace, DLF_TRACE_READY);
+    pthread_mutex_lock(&im->fill_lock);
+    im->ready = true;
+    pthread_cond_broadcast(&im->fill_changed);
+    pthread_mutex_unlock(&im->fill_lock);
 }
 
 bool dlf_image_stuck(struct dlf_image *im)

@@ -14,9 +14,6 @@
 #include "fuse/log.h"
 #include "fuse/util.h"
 
-/* Transfers at a time: what DESIGN allows until bandwidth and delay are measured. */
-#define CONNECTIONS 4
-
 /* Milliseconds without a byte after which a transfer is given up and tried anew. */
 #define STALL_MS 10000
 
@@ -121,10 +118,10 @@ static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     pthread_mutex_unlock(&hf->lock);
 }
 
-static int get_head(struct dlf_image *im, bool patient, struct dlf_err *err)
+static void submit_head(struct dlf_image *im, struct head_fetch *hf, bool patient)
 {
     const struct dlf_manifest *m = &im->manifest;
-    struct head_fetch hf = {
+    *hf = (struct head_fetch){
         .fetch = {.kind = "index",
                   .object = m->index,
                   .length = m->index_head_size,
@@ -134,22 +131,26 @@ static int get_head(struct dlf_image *im, bool patient, struct dlf_err *err)
                   .done = head_done},
         .image = im,
     };
-    pthread_mutex_init(&hf.lock, NULL);
-    pthread_cond_init(&hf.changed, NULL);
-    dlf_sched_submit(im->sched, &hf.fetch);
-    pthread_mutex_lock(&hf.lock);
-    while (!hf.finished)
-        pthread_cond_wait(&hf.changed, &hf.lock);
-    pthread_mutex_unlock(&hf.lock);
-    pthread_cond_destroy(&hf.changed);
-    pthread_mutex_destroy(&hf.lock);
-    if (hf.rc < 0) {
-        *err = hf.err;
-        return hf.rc;
+    pthread_mutex_init(&hf->lock, NULL);
+    pthread_cond_init(&hf->changed, NULL);
+    dlf_sched_submit(im->sched, &hf->fetch);
+}
+
+static int wait_for_head(struct dlf_image *im, struct head_fetch *hf, struct dlf_err *err)
+{
+    pthread_mutex_lock(&hf->lock);
+    while (!hf->finished)
+        pthread_cond_wait(&hf->changed, &hf->lock);
+    pthread_mutex_unlock(&hf->lock);
+    pthread_cond_destroy(&hf->changed);
+    pthread_mutex_destroy(&hf->lock);
+    if (hf->rc < 0) {
+        *err = hf->err;
+        return hf->rc;
     }
-    im->pages = dlf_pages_new(&hf.head);
+    im->pages = dlf_pages_new(&hf->head);
     if (!im->pages) {
-        dlf_index_head_free(&hf.head);
+        dlf_index_head_free(&hf->head);
         return dlf_fail(err, ENOMEM, "out of memory");
     }
     return 0;
@@ -170,7 +171,9 @@ static int open_cache(struct dlf_image *im, const struct dlf_image_config *confi
         .resume = config->resume,
         .pages = im->pages,
         .sched = im->sched,
+        .boot = im->manifest.boot,
         .timeout_ms = config->timeout_ms,
+        .boot_failed = dlf_image_boot_failed,
         .settled = dlf_image_chunk_settled,
         .cookie = im,
     };
@@ -197,14 +200,20 @@ static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
     }
 }
 
+static int open_trace(struct dlf_image *im, uint64_t start_us, struct dlf_err *err)
+{
+    im->trace = dlf_trace_new(dlf_pages_head(im->pages)->record_count, start_us);
+    return im->trace ? 0 : dlf_fail(err, ENOMEM, "out of memory");
+}
+
 static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
-                       const struct locations *at, struct dlf_err *err)
+                       const struct locations *at, uint64_t start_us, struct dlf_err *err)
 {
     unsigned stall = config->timeout_ms && config->timeout_ms < STALL_MS
                          ? (unsigned)config->timeout_ms
                          : STALL_MS;
     struct dlf_source *source =
-        dlf_source_new((const char *const *)at->bases, at->count, CONNECTIONS, stall);
+        dlf_source_new((const char *const *)at->bases, at->count, DLF_SCHED_RUNS_MAX, stall);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");
     int rc = wait_for_manifest(im, source, at, config->patient, err);
@@ -219,14 +228,27 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     im->sched = dlf_sched_new(source, piece_max, config->bulk);
     if (!im->sched)
         return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
-    rc = get_head(im, config->patient, err);
-    return rc < 0 ? rc : open_cache(im, config, err);
+    dlf_sched_fill_rate(im->sched, config->fill_rate);
+    /* The head first: it takes the connection that stands, and is here when the stream begins. */
+    struct head_fetch hf;
+    submit_head(im, &hf, config->patient);
+    if (config->boot)
+        dlf_image_boot_begin(im);
+    rc = wait_for_head(im, &hf, err);
+    if (rc == 0)
+        rc = open_cache(im, config, err);
+    if (rc == 0)
+        rc = open_trace(im, start_us, err);
+    if (rc == 0)
+        dlf_image_boot_opened(im);
+    return rc;
 }
 
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
                    struct dlf_err *err)
 {
     struct locations at = {.count = 0};
+    uint64_t start_us = dlf_now_us();
     int rc = 0;
     struct dlf_image *im = calloc(1, sizeof(*im));
     if (!im)
@@ -234,9 +256,12 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_mutex_init(&im->page_lock, NULL);
     pthread_mutex_init(&im->read_lock, NULL);
     pthread_mutex_init(&im->ahead_lock, NULL);
+    pthread_mutex_init(&im->boot_lock, NULL);
     pthread_mutex_init(&im->fill_lock, NULL);
+    pthread_cond_init(&im->fill_changed, NULL);
     im->parked_end = &im->parked;
     im->prefetch = config->prefetch;
+    im->fill_delay_ms = config->fill_delay_ms;
     im->timeout_ms = config->timeout_ms;
     im->cache_bytes = config->cache_bytes;
     im->complete = config->complete;
@@ -244,7 +269,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     for (unsigned i = 0; rc == 0 && i < config->url_count; i++)
         rc = add_location(&at, config->urls[i], err);
     if (rc == 0)
-        rc = open_layers(im, config, &at, err);
+        rc = open_layers(im, config, &at, start_us, err);
     locations_free(&at);
     if (rc < 0) {
         dlf_image_close(im);
@@ -260,14 +285,19 @@ void dlf_image_close(struct dlf_image *im)
 {
     if (!im)
         return;
+    dlf_image_fill_close(im);
     dlf_sched_free(im->sched);
+    dlf_trace_free(im->trace);
+    dlf_boot_table_free(&im->boot_table);
     dlf_cache_free(im->cache);
     dlf_pages_free(im->pages);
     free(im->page_loading);
     pthread_mutex_destroy(&im->page_lock);
     pthread_mutex_destroy(&im->read_lock);
     pthread_mutex_destroy(&im->ahead_lock);
+    pthread_mutex_destroy(&im->boot_lock);
     pthread_mutex_destroy(&im->fill_lock);
+    pthread_cond_destroy(&im->fill_changed);
     free(im);
 }
 
@@ -289,6 +319,11 @@ const struct dlf_source *dlf_image_source(const struct dlf_image *im)
 void dlf_image_last_failure(struct dlf_image *im, struct dlf_err *err)
 {
     dlf_sched_last_failure(im->sched, err);
+}
+
+char *dlf_image_trace(struct dlf_image *im)
+{
+    return dlf_trace_text(im->trace, &im->manifest, im->pages);
 }
 
 int dlf_image_fd(const struct dlf_image *im)

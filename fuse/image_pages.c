@@ -28,6 +28,11 @@ static int store_page(struct dlf_image *im, const struct page_fetch *pf, const u
         dlf_error("%s; publish the image again", err.msg);
         return -EIO;
     }
+    if (!dlf_pages_fit_boot(im->pages, pf->page, bytes)) {
+        dlf_error("index page %" PRIu32 " and the boot pack disagree; publish the image again",
+                  pf->page);
+        return -EIO;
+    }
     uint8_t *data = malloc(pf->fetch.length);
     if (!data)
         return -ENOMEM;

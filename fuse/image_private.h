@@ -1,9 +1,9 @@
 /*
- * What the image's files share: image_open.c, image_pages.c, image_read.c, image_fill.c. Nobody
- * else includes it.
+ * What the image's files share: image_open.c, image_pages.c, image_read.c, image_ahead.c,
+ * image_fill.c, image_boot.c. Nobody else includes it.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
- *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
+ *   fill_lock, page_lock, (the cache's lock), ahead_lock, read_lock and boot_lock (leaves)
  */
 #ifndef DLFUSE_FUSE_IMAGE_PRIVATE_H
 #define DLFUSE_FUSE_IMAGE_PRIVATE_H
@@ -11,8 +11,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "format/boot.h"
 #include "fuse/image.h"
 #include "fuse/pages.h"
+#include "fuse/trace.h"
 
 /* A sequential reader that is read ahead of. */
 struct ahead_stream {
@@ -32,6 +34,7 @@ struct dlf_image {
     bool prefetch;
     uint64_t timeout_ms;
     uint64_t cache_bytes;
+    struct dlf_trace *trace;
     void (*complete)(void *cookie);
     void *cookie;
 
@@ -50,7 +53,24 @@ struct dlf_image {
     struct ahead_stream streams[AHEAD_STREAMS];
     uint64_t ahead_clock;
 
+    pthread_mutex_t boot_lock;
+    bool opened; /* pages and cache are there */
+    bool boot_table_here;
+    bool boot_applied;
+    struct dlf_boot_table boot_table; /* final once boot_table_here */
+    struct dlf_fetch boot_fetch;
+    _Atomic uint8_t boot_state; /* enum dlf_boot_state */
+    atomic_uint boot_left;      /* chunks still expected from the boot pack */
+
     pthread_mutex_t fill_lock;
+    pthread_cond_t fill_changed; /* ready or closing */
+    pthread_t fill_starter;      /* waits for the machine to have booted */
+    bool fill_starter_runs;
+    bool ready;
+    bool closing;
+    uint32_t fill_delay_ms; /* at most, after ready */
+    uint32_t later_next;    /* chunks of boot_table.later that were asked for */
+    bool fill_begun;
     bool filling;
     uint64_t fill_cursor;      /* all before it was asked for, bytes */
     uint64_t fill_outstanding; /* bytes of content asked for and not settled */
@@ -68,7 +88,21 @@ int dlf_image_page_get(struct dlf_image *image, uint32_t page, enum dlf_class cl
                        struct dlf_waiter *waiter);
 
 /* image_fill.c: the cache's settled callback. cookie is the image. */
-void dlf_image_chunk_settled(void *cookie, uint32_t length, bool fill);
+void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);
+
+/* image_fill.c: ends the thread that waits for ready. */
+void dlf_image_fill_close(struct dlf_image *image);
+
+/*
+ * image_boot.c. begin: the stream starts, if the manifest has a boot pack. opened: pages and cache
+ * are there, its chunks may come. settled: one of them came, failed or was there.
+ */
+void dlf_image_boot_begin(struct dlf_image *image);
+void dlf_image_boot_opened(struct dlf_image *image);
+void dlf_image_boot_settled(struct dlf_image *image);
+
+/* image_boot.c: the cache's boot_failed callback. cookie is the image. */
+void dlf_image_boot_failed(void *cookie, const struct dlf_err *err);
 
 /* image_ahead.c: a read of [offset, offset + size) was made. */
 void dlf_image_read_ahead(struct dlf_image *image, uint64_t offset, uint32_t size);

@@ -31,7 +31,8 @@ struct image_read {
     uint64_t offset, cursor, end; /* of the image */
     uint8_t *bytes;               /* end - offset of them, once it is in work */
     atomic_int pending;
-    atomic_int rc; /* the first failure */
+    atomic_int rc;              /* the first failure */
+    atomic_uint_fast64_t again; /* UINT64_MAX, or from where to walk once more */
     bool waited;
     uint64_t begun_ms;
     void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size);
@@ -124,6 +125,9 @@ static bool last_of(struct image_read *r)
 
 static void go_on(struct image_read *r)
 {
+    uint64_t again = atomic_exchange(&r->again, UINT64_MAX);
+    if (again < r->cursor)
+        r->cursor = again;
     if (atomic_load(&r->rc) < 0 || r->cursor == r->end) {
         finish(r);
         return;
@@ -132,12 +136,22 @@ static void go_on(struct image_read *r)
     walk(r);
 }
 
+/* What was expected at this place is to be looked up once more. */
+static void walk_again_from(struct image_read *r, uint64_t from)
+{
+    uint64_t known = atomic_load(&r->again);
+    while (from < known && !atomic_compare_exchange_weak(&r->again, &known, from))
+        ;
+}
+
 static void part_ready(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                        const uint8_t *content)
 {
     struct read_part *part = (struct read_part *)waiter;
     struct image_read *r = part->read;
-    if (rc < 0)
+    if (rc == -EAGAIN)
+        walk_again_from(r, part->from);
+    else if (rc < 0)
         fail(r, rc);
     else if (record)
         memcpy(r->bytes + (part->from - r->offset), content + (part->from - record->offset),
@@ -189,8 +203,9 @@ static bool step(struct image_read *r)
         memset(out, 0, to - r->cursor);
     } else {
         struct read_part *part = new_part(r, r->cursor, to);
-        rc = dlf_cache_get(im->cache, spot.chunk, &spot.record, DLF_DEMAND, &part->waiter, out,
-                           r->cursor, (uint32_t)(to - r->cursor));
+        rc = dlf_cache_get(im->cache, &spot, DLF_DEMAND, &part->waiter, out, r->cursor,
+                           (uint32_t)(to - r->cursor));
+        dlf_trace_touch(im->trace, spot.chunk);
         if (rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING)
             r->waited = true;
         else
@@ -265,6 +280,8 @@ unsigned dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size
         else
             ok = spot.kind == DLF_SPOT_CHUNK && dlf_cache_present(im->cache, spot.chunk) &&
                  add_piece(pieces, &count, memory + at, to - at);
+        if (ok && spot.kind == DLF_SPOT_CHUNK)
+            dlf_trace_touch(im->trace, spot.chunk);
         at = to;
     }
     if (!ok)
@@ -289,6 +306,7 @@ void dlf_image_read(struct dlf_image *im, uint64_t offset, uint32_t size,
     r->offset = offset;
     r->cursor = offset;
     r->end = offset + size;
+    atomic_init(&r->again, UINT64_MAX);
     r->begun_ms = dlf_now_ms();
     r->done = done;
     r->cookie = cookie;
@@ -316,6 +334,8 @@ void dlf_image_stats(struct dlf_image *im, struct dlf_image_stats *stats)
     stats->read_hits = stats->reads - stats->read_waits;
     pthread_mutex_lock(&im->fill_lock);
     stats->filling = im->filling;
+    stats->ready = im->ready;
+    stats->boot = (enum dlf_boot_state)atomic_load(&im->boot_state);
     pthread_mutex_unlock(&im->fill_lock);
     stats->complete = dlf_cache_complete(im->cache);
     dlf_cache_stats(im->cache, &stats->cache);

@@ -9,6 +9,7 @@ static const char help[] =
     "Usage: dlfuse mount [-f] [-o OPTIONS] URL DIR\n"
     "       dlfuse download [-q] [-o OPTIONS] URL FILE\n"
     "       dlfuse status [--json] DIR\n"
+    "       dlfuse trace DIR\n"
     "       dlfuse handover DIR LOOPDEV\n"
     "\n"
     "Serves a block image out of a chunk store on an HTTP server, verified, from the first bytes\n"
@@ -17,6 +18,8 @@ static const char help[] =
     "  mount      shows the image as DIR/root.img (also: mount -t fuse.dlfuse URL DIR)\n"
     "  download   fetches the whole image into FILE; resumes FILE.part\n"
     "  status     what is present, fetched and waited for, of the mount on DIR\n"
+    "  trace      what was read of it first and how that came: a boot profile for\n"
+    "             dlfuse-chunker create --profile\n"
     "  handover   when complete, moves LOOPDEV from DIR/root.img to RAM and ends the mount\n"
     "\n"
     "URL is http:// or https:// and ends in /NAME.dlfuse.\n"
@@ -26,6 +29,11 @@ static const char help[] =
     "  -o cache=SIZE  most bytes of the image in RAM: 512M, 2G, 50% (of RAM, the default)\n"
     "  -o fill=0      do not fetch what nobody reads (default 1)\n"
     "  -o prefetch=0  do not read ahead (default 1)\n"
+    "  -o boot=0      do not use the image's boot pack (default 1)\n"
+    "  -o fillrate=SIZE     bytes a second that the fill takes at most; 0, the default: no limit\n"
+    "  -o filldelay=SECONDS with a boot pack the fill begins a random time after the boot, at "
+    "most\n"
+    "                 so long (default 10)\n"
     "  -o mirror=URL  another place of the same store; may be repeated\n"
     "  -o timeout=SECONDS   fail reads after so long; 0, the default: try for ever\n"
     "  -o log=stderr|syslog|kmsg, debug, allow_other, rootfs, chroot=DIR   see dlfuse(8)\n"
@@ -59,6 +67,8 @@ int main(int argc, char **argv)
         return dlf_cmd_download(argc - 2, argv + 2);
     if (strcmp(command, "status") == 0)
         return dlf_cmd_status(argc - 2, argv + 2);
+    if (strcmp(command, "trace") == 0)
+        return dlf_cmd_trace(argc - 2, argv + 2);
     if (strcmp(command, "handover") == 0)
         return dlf_cmd_handover(argc - 2, argv + 2);
     return *command ? usage("unknown command ", command) : usage("a command is missing", "");

@@ -9,6 +9,10 @@
 /* Percent of RAM that the cache may take when nothing is said. */
 #define CACHE_PERCENT 50
 
+/* Seconds after ready within which nodes begin to fill: a fleet that boots together is spread out.
+ */
+#define FILL_DELAY_S 10
+
 /* Bytes: below this a few large reads would push each other out before they are answered. */
 #define CACHE_MIN ((uint64_t)4 << 20)
 
@@ -81,13 +85,22 @@ static bool read_log(const char *value, enum dlf_log_target *out)
     return true;
 }
 
-static bool read_timeout(const char *value, uint64_t *ms)
+static bool read_seconds(const char *value, uint64_t *ms)
 {
     const char *end;
     uint64_t seconds;
     if (!read_number(value, &seconds, &end) || *end || seconds > 86400)
         return false;
     *ms = seconds * 1000;
+    return true;
+}
+
+static bool read_delay(const char *value, uint32_t *ms)
+{
+    uint64_t wide;
+    if (!read_seconds(value, &wide))
+        return false;
+    *ms = (uint32_t)wide; /* a day of milliseconds */
     return true;
 }
 
@@ -101,8 +114,14 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         ok = read_switch(value, &o->fill);
     else if (strcmp(name, "prefetch") == 0)
         ok = read_switch(value, &o->prefetch);
+    else if (strcmp(name, "boot") == 0)
+        ok = read_switch(value, &o->boot);
+    else if (strcmp(name, "fillrate") == 0)
+        ok = !strchr(value, '%') && dlf_parse_size(value, &o->fill_rate);
+    else if (strcmp(name, "filldelay") == 0)
+        ok = read_delay(value, &o->fill_delay_ms);
     else if (strcmp(name, "timeout") == 0)
-        ok = read_timeout(value, &o->timeout_ms);
+        ok = read_seconds(value, &o->timeout_ms);
     else if (strcmp(name, "log") == 0)
         ok = o->log_given = read_log(value, &o->log);
     else if (strcmp(name, "chroot") == 0)
@@ -181,6 +200,8 @@ int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct
         .cache_bytes = ram_percent(CACHE_PERCENT),
         .fill = true,
         .prefetch = true,
+        .boot = true,
+        .fill_delay_ms = FILL_DELAY_S * 1000,
     };
     const char *url = NULL;
     int rc = 0;

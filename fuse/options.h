@@ -22,7 +22,10 @@ struct dlf_options {
     uint64_t cache_bytes; /* UINT64_MAX in download */
     bool fill;
     bool prefetch;
-    uint64_t timeout_ms; /* 0: for ever */
+    bool boot;              /* use the boot pack */
+    uint64_t fill_rate;     /* bytes a second; 0: no limit */
+    uint32_t fill_delay_ms; /* at most, after ready */
+    uint64_t timeout_ms;    /* 0: for ever */
     enum dlf_log_target log;
     bool log_given;
     bool debug;

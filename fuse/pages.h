@@ -2,6 +2,9 @@
  * The index in memory: its head, and the pages that have been loaded so far, as they came from the
  * store (72 bytes a chunk, no second form). Pages only ever appear, so lookups take no lock.
  *
+ * A boot pack's table stands in for pages that are not loaded: it tells where its own chunks are,
+ * and that there is nothing between two of them that are neighbours in the index.
+ *
  * A chunk's number is its record's number in the whole index.
  */
 #ifndef DLFUSE_FUSE_PAGES_H
@@ -10,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "format/boot.h"
 #include "format/index.h"
 
 struct dlf_pages;
@@ -27,6 +31,7 @@ struct dlf_spot {
     uint64_t chunk;
     uint64_t end; /* image offset */
     struct dlf_record record;
+    bool boot; /* record is the boot table's: see format/boot.h for its pack and pack_offset */
 };
 
 /* Takes the head's tables over and leaves *head empty. NULL when out of memory. */
@@ -42,7 +47,23 @@ bool dlf_pages_loaded(const struct dlf_pages *pages, uint32_t page);
 /* offset is below the image's size. */
 void dlf_pages_at(const struct dlf_pages *pages, uint64_t offset, struct dlf_spot *spot);
 
-/* The record of a chunk whose page is loaded. */
-void dlf_pages_record(const struct dlf_pages *pages, uint64_t chunk, struct dlf_record *record);
+/*
+ * The record of a chunk, from its page or else from the boot table (then without a pack: pack and
+ * pack_offset are 0). False when neither is here.
+ */
+bool dlf_pages_record(const struct dlf_pages *pages, uint64_t chunk, struct dlf_record *record);
+
+/* True when a checked page, loaded or about to be, says the same as the boot table of its chunks.
+ */
+bool dlf_pages_fit_boot(const struct dlf_pages *pages, uint32_t page, const uint8_t *data);
+
+/*
+ * Uses a boot table from now on; one thread, once. Its records are copied. -ENOMEM, or -EBADMSG
+ * when a loaded page says something else.
+ */
+int dlf_pages_add_boot(struct dlf_pages *pages, const struct dlf_boot_table *table);
+
+/* The boot pack cannot be had: its table is not used any more. */
+void dlf_pages_drop_boot(struct dlf_pages *pages);
 
 #endif

@@ -16,13 +16,6 @@
 #include "fuse/scheduler_private.h"
 #include "fuse/util.h"
 
-/* Requests at a time for each class: demand always finds a free one; two keep a fill's pipe full.
- */
-static const unsigned runs_max[DLF_CLASSES] = {
-    [DLF_DEMAND] = 4,
-    [DLF_PREFETCH] = 3,
-    [DLF_FILL] = 2,
-};
 void dlf_sched_enqueue(struct dlf_sched *s, struct dlf_fetch *f)
 {
     f->next = NULL;
@@ -40,14 +33,12 @@ struct dlf_fetch *dlf_sched_unlink(struct dlf_sched *s, struct dlf_fetch **link)
     return f;
 }
 
-static void take_inbox(struct dlf_sched *s, bool *stop, bool *retire)
+void dlf_sched_take_inbox(struct dlf_sched *s)
 {
     struct dlf_fetch *in_order = NULL;
     pthread_mutex_lock(&s->inbox_lock);
     struct dlf_fetch *f = s->inbox;
     s->inbox = NULL;
-    *stop = s->stop;
-    *retire = s->retire;
     pthread_mutex_unlock(&s->inbox_lock);
     while (f) {
         struct dlf_fetch *next = f->next;
@@ -63,26 +54,44 @@ static void take_inbox(struct dlf_sched *s, bool *stop, bool *retire)
         f->tried = 0;
         f->rounds = 0;
         f->taken = false;
-        dlf_sched_enqueue(s, f);
+        f->overtook = false;
+        if (!dlf_run_attach(s, f))
+            dlf_sched_enqueue(s, f);
     }
 }
 
 static unsigned running_in(const struct dlf_sched *s, enum dlf_class class)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < RUNS_MAX; i++)
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
         n += s->runs[i].busy && s->runs[i].class == class;
+    return n;
+}
+
+static unsigned running(const struct dlf_sched *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
+        n += s->runs[i].busy;
     return n;
 }
 
 /* May a run of this class begin now? Less urgent ones leave room and wait for more urgent ones. */
 static bool class_may_run(const struct dlf_sched *s, enum dlf_class class)
 {
-    if (s->bulk)
-        return true; /* as many as the source takes */
-    if (running_in(s, class) >= runs_max[class])
+    const struct limits *l = &s->limits;
+    if (running(s) >= l->runs[class])
         return false;
-    return class != DLF_FILL || running_in(s, DLF_DEMAND) + running_in(s, DLF_PREFETCH) == 0;
+    if (s->bulk || class != DLF_FILL)
+        return true;
+    return running_in(s, DLF_FILL) == 0 && running_in(s, DLF_PREFETCH) == 0 &&
+           (l->fill_beside_demand || running_in(s, DLF_DEMAND) == 0);
+}
+
+/* Milliseconds before which the class may not run; 0: none. */
+static uint64_t class_not_before_ms(const struct dlf_sched *s, enum dlf_class class)
+{
+    return class == DLF_FILL ? (s->fill_next_us + 999) / 1000 : 0;
 }
 
 /*
@@ -94,7 +103,9 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
     struct dlf_fetch *best = NULL;
     uint64_t now = dlf_now_ms();
     for (struct dlf_fetch *f = s->queue; f; f = f->next) {
-        uint64_t when = f->not_before_ms;
+        uint64_t when = class_not_before_ms(s, dlf_fetch_class(f));
+        if (when < f->not_before_ms)
+            when = f->not_before_ms;
         if (best && dlf_fetch_class(f) >= dlf_fetch_class(best))
             continue;
         if (!class_may_run(s, dlf_fetch_class(f)))
@@ -138,10 +149,15 @@ static void expire(struct dlf_sched *s, uint64_t *wait_until)
 
 static bool all_idle(const struct dlf_sched *s)
 {
-    for (unsigned i = 0; i < RUNS_MAX; i++)
-        if (s->runs[i].busy)
-            return false;
-    return s->queue == NULL;
+    return running(s) == 0 && s->queue == NULL;
+}
+
+static void look_at_flags(struct dlf_sched *s, bool *stop, bool *retire)
+{
+    pthread_mutex_lock(&s->inbox_lock);
+    *stop = s->stop;
+    *retire = s->retire && !s->inbox;
+    pthread_mutex_unlock(&s->inbox_lock);
 }
 
 static void *scheduler_thread(void *cookie)
@@ -155,7 +171,8 @@ static void *scheduler_thread(void *cookie)
         /* A minute at most: nothing depends on it, submit and kick wake the poll. */
         uint64_t wait_until = dlf_now_ms() + 60000;
 
-        take_inbox(s, &stop, &retire);
+        dlf_sched_take_inbox(s);
+        look_at_flags(s, &stop, &retire);
         if (stop)
             return NULL;
         if (retire && all_idle(s)) {
@@ -163,6 +180,9 @@ static void *scheduler_thread(void *cookie)
             return NULL;
         }
         expire(s, &wait_until);
+        if (dlf_sched_reconsider(s))
+            wait_until = dlf_now_ms() + 2;
+        dlf_sched_set_limits(s);
         while (dlf_source_free_slot(s->source) && (f = pick(s, &mirror, &wait_until)))
             if (!dlf_run_begin(s, f, mirror)) {
                 wait_until = dlf_now_ms() + 100; /* out of memory: it may pass */
@@ -202,8 +222,6 @@ static void shut_down_piece(struct dlf_fetch *f)
 
 void dlf_sched_free(struct dlf_sched *s)
 {
-    bool stop;
-    bool retire;
     if (!s)
         return;
     pthread_mutex_lock(&s->inbox_lock);
@@ -212,14 +230,18 @@ void dlf_sched_free(struct dlf_sched *s)
     dlf_source_wake(s->source);
     pthread_join(s->thread, NULL);
     dlf_source_close(s->source);
-    for (unsigned i = 0; i < RUNS_MAX; i++) {
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
         struct run *run = &s->runs[i];
-        for (unsigned k = run->next; run->busy && k < run->count; k++)
-            shut_down_piece(run->pieces[k]);
+        unsigned count = run->busy ? run->count : 0;
+        run->busy = false; /* no more pieces are added to it */
+        for (unsigned k = run->next; k < count; k++)
+            if (run->pieces[k])
+                shut_down_piece(run->pieces[k]);
         free(run->buffer);
+        free(run->pieces);
     }
     /* done may submit again: go on until nothing comes. */
-    for (take_inbox(s, &stop, &retire); s->queue; take_inbox(s, &stop, &retire))
+    for (dlf_sched_take_inbox(s); s->queue; dlf_sched_take_inbox(s))
         shut_down_piece(dlf_sched_unlink(s, &s->queue));
     dlf_source_free(s->source);
     pthread_mutex_destroy(&s->inbox_lock);
@@ -235,6 +257,11 @@ void dlf_sched_submit(struct dlf_sched *s, struct dlf_fetch *fetch)
     pthread_mutex_unlock(&s->inbox_lock);
     if (first)
         dlf_source_wake(s->source);
+}
+
+void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
+{
+    atomic_store_explicit(&s->fill_rate, bytes_per_s, memory_order_relaxed);
 }
 
 void dlf_sched_kick(struct dlf_sched *s)
@@ -270,6 +297,10 @@ void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
     uint32_t all = dlf_source_all(s->source);
     memset(stats, 0, sizeof(*stats));
     stats->index_bytes = atomic_load_explicit(&s->index_bytes, memory_order_relaxed);
+    stats->boot_bytes = atomic_load_explicit(&s->boot_bytes, memory_order_relaxed);
+    stats->overtaken = atomic_load_explicit(&s->overtaken, memory_order_relaxed);
+    stats->connections = atomic_load_explicit(&s->connections, memory_order_relaxed);
+    dlf_source_pace(s->source, &stats->pace);
     stats->failed_attempts = atomic_load_explicit(&s->failed_attempts, memory_order_relaxed);
     stats->bad_digests = atomic_load_explicit(&s->bad_digests, memory_order_relaxed);
     for (unsigned i = 0; i < DLF_CLASSES; i++)

@@ -3,7 +3,15 @@
  *
  * One thread of its own, which also owns the source. A piece waits in one queue; when a transfer is
  * free, the most urgent piece is taken together with its neighbours in the same object, and the run
- * becomes one range request. Pieces are handed up one by one as their bytes arrive. A piece that
+ * becomes one range request. Pieces are handed up one by one as their bytes arrive. How many
+ * requests run, how long they are and how large a gap between neighbours they bridge follows what
+ * the source measures of round trip and bandwidth.
+ *
+ * One object may stream: its first piece opens a plain GET of all of it, and the pieces that are
+ * submitted from within that piece's done are taken from the stream as they pass. Where somebody
+ * waits for a piece that the stream, or any other long transfer, will bring later than a request of
+ * the piece's own would, it is asked for separately. A stream that breaks leaves ordinary pieces.
+ * A piece that
  * fails is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts
  * anew, for ever, unless it has a deadline or is asked for once.
  *
@@ -28,6 +36,9 @@ enum dlf_class {
 };
 #define DLF_CLASSES 3
 
+/* Transfers at a time, the stream included, whatever the network. */
+#define DLF_SCHED_RUNS_MAX 16
+
 struct dlf_sched;
 
 /* A piece. The caller owns it and keeps it until done was called, exactly once. */
@@ -41,7 +52,9 @@ struct dlf_fetch {
     /* enum dlf_class. May be raised while the piece is queued: store, then dlf_sched_kick. */
     _Atomic uint8_t class;
 
-    bool once;                    /* fail when every mirror has failed once */
+    uint64_t stream_bytes; /* not 0: the piece opens a stream of its object, this long */
+    bool once;             /* fail when every mirror has failed once */
+    bool replaceable; /* fail when every mirror lacks it or has it wrong: there is another way */
     _Atomic uint64_t deadline_ms; /* dlf_now_ms() at which to fail; 0: never. May be set later */
 
     /*
@@ -58,6 +71,7 @@ struct dlf_fetch {
     uint32_t tried; /* mirrors that failed since the last wait */
     unsigned rounds;
     bool taken;
+    bool overtook; /* it had a request of its own, though a longer transfer would have brought it */
 };
 
 struct dlf_sched_stats {
@@ -65,6 +79,10 @@ struct dlf_sched_stats {
     uint64_t fetched_bytes;            /* of bodies, all kinds */
     uint64_t class_bytes[DLF_CLASSES]; /* of verified pieces in packs */
     uint64_t index_bytes;              /* of verified pieces in the index */
+    uint64_t boot_bytes;               /* of verified pieces in the boot pack */
+    uint64_t overtaken;                /* pieces that were asked for beside a longer transfer */
+    unsigned connections;              /* requests at a time that the network asks for */
+    struct dlf_pace pace;
     uint64_t failed_attempts;
     uint64_t bad_digests;
 };
@@ -81,6 +99,9 @@ void dlf_sched_free(struct dlf_sched *sched);
 
 /* Queues a piece. Any thread; may be called with locks held, calls nobody. */
 void dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);
+
+/* Bytes a second that fill takes at most; 0: no limit but what its class has. Any thread. */
+void dlf_sched_fill_rate(struct dlf_sched *sched, uint64_t bytes_per_s);
 
 /* Makes the scheduler look again at what is queued. Any thread, locks may be held. */
 void dlf_sched_kick(struct dlf_sched *sched);

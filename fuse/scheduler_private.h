@@ -1,6 +1,7 @@
 /*
- * What the scheduler's files share: scheduler.c (the thread, the inbox, what goes next) and
- * scheduler_run.c (one request and its pieces). Nobody else includes it.
+ * What the scheduler's files share: scheduler.c (the thread, the inbox, what goes next),
+ * scheduler_run.c (one request and its pieces), scheduler_pace.c (how many and how long, from what
+ * was measured; who overtakes). Nobody else includes it.
  *
  * The queue, the runs and every piece's private fields belong to the scheduler's thread.
  */
@@ -12,23 +13,38 @@
 #include "format/manifest.h"
 #include "fuse/scheduler.h"
 
-/* Pieces in one request; with 64 KiB chunks other limits come first. */
+/* Pieces in one range request; with 64 KiB chunks other limits come first. */
 #define RUN_PIECES_MAX 256
-
-#define RUNS_MAX 4
 
 /* One request and the pieces that it will bring, by offset. */
 struct run {
     struct dlf_get get; /* first: callbacks get its address */
     struct dlf_sched *sched;
     bool busy;
+    bool stream; /* a plain GET to which pieces are added while it runs */
     enum dlf_class class;
     char path[DLF_OBJECT_PATH_MAX];
-    struct dlf_fetch *pieces[RUN_PIECES_MAX];
+    struct dlf_sha256 object;
+    struct dlf_fetch **pieces; /* NULL: it overtook */
+    unsigned room;
     unsigned count;
     unsigned next;   /* the first piece that is not complete */
     uint32_t have;   /* bytes of it in buffer */
-    uint8_t *buffer; /* piece_max bytes, made at first use */
+    uint8_t *buffer; /* for a piece that comes in parts, made at first use */
+    uint32_t buffer_size;
+    uint64_t added_to; /* a stream's pieces reach so far, bytes of the object */
+    uint64_t begun_us;
+    uint64_t first_us; /* when the first byte came; 0: not yet */
+    uint64_t first_at; /* and where in the object it lay */
+    uint64_t position; /* offset in the object of the byte that comes next */
+};
+
+/* What the network asks for at the moment. */
+struct limits {
+    unsigned runs[DLF_CLASSES];  /* a class may begin a request while fewer run, of any class */
+    uint64_t bytes[DLF_CLASSES]; /* of one request */
+    uint64_t gap;                /* bytes between neighbours that one request may bridge */
+    bool fill_beside_demand;     /* a demand waits for a round trip mostly, not for bandwidth */
 };
 
 struct dlf_sched {
@@ -43,16 +59,25 @@ struct dlf_sched {
     bool stop;
     bool retire;
     atomic_bool announces;
+    atomic_uint_fast64_t fill_rate; /* bytes a second; 0: no limit */
 
     /* The thread's own. */
     struct dlf_fetch *queue; /* by sequence */
     struct dlf_fetch **queue_end;
     uint64_t sequence;
-    struct run runs[RUNS_MAX];
+    struct run runs[DLF_SCHED_RUNS_MAX];
+    struct limits limits;
+    uint64_t mean_bytes;   /* of a request, smoothed */
+    uint64_t demand_us;    /* when a demand was asked for last; 0: never */
+    uint64_t fill_next_us; /* before it the fill's rate allows no request */
+    uint64_t reconsidered_us;
     uint64_t said_ms; /* when the log spoke of bad objects last; 0: never */
 
     atomic_uint_fast64_t class_bytes[DLF_CLASSES];
     atomic_uint_fast64_t index_bytes;
+    atomic_uint_fast64_t boot_bytes;
+    atomic_uint_fast64_t overtaken;
+    atomic_uint connections;
     atomic_uint_fast64_t failed_attempts;
     atomic_uint_fast64_t bad_digests;
 };
@@ -73,10 +98,28 @@ void dlf_sched_enqueue(struct dlf_sched *sched, struct dlf_fetch *fetch);
 /* Takes *link out of the queue. */
 struct dlf_fetch *dlf_sched_unlink(struct dlf_sched *sched, struct dlf_fetch **link);
 
+/* Takes what was submitted into the queue, or into the stream that will bring it. */
+void dlf_sched_take_inbox(struct dlf_sched *sched);
+
 /*
  * Sends one request to mirror for head and its neighbours, and takes them out of the queue. False
  * when that is not possible now; then nothing has changed. Needs an idle run.
  */
 bool dlf_run_begin(struct dlf_sched *sched, struct dlf_fetch *head, unsigned mirror);
+
+/* Adds a piece to a running stream that will pass it. False when there is none. */
+bool dlf_run_attach(struct dlf_sched *sched, struct dlf_fetch *fetch);
+
+/* Sets sched->limits from what was measured. */
+void dlf_sched_set_limits(struct dlf_sched *sched);
+
+/* A run of that many bytes begins; data: of the image, not of its index. */
+void dlf_sched_note_run(struct dlf_sched *sched, enum dlf_class class, uint64_t bytes, bool data);
+
+/*
+ * Puts demanded pieces of long transfers into the queue that come sooner that way. True when some
+ * stay where they are: then it wants to be called again in some milliseconds.
+ */
+bool dlf_sched_reconsider(struct dlf_sched *sched);
 
 #endif

@@ -15,15 +15,8 @@
 /* Milliseconds between two lines about bad objects. */
 #define SAY_AGAIN_MS 10000
 
-/*
- * Bytes of one request. Long enough that a round trip is small beside the transfer, short enough
- * that what comes behind it does not wait long: 1 MiB takes 84 ms at 100 Mbit/s.
- */
-static const uint64_t run_bytes_max[DLF_CLASSES] = {
-    [DLF_DEMAND] = (uint64_t)2 << 20,
-    [DLF_PREFETCH] = (uint64_t)2 << 20,
-    [DLF_FILL] = (uint64_t)1 << 20,
-};
+/* Pieces that a stream's list has room for at first; it doubles. */
+#define STREAM_ROOM 1024
 
 /* One line for many pieces: a damaged pack has hundreds of them. */
 static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
@@ -47,7 +40,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
     if (f->tried == dlf_source_all(s->source)) {
-        if (f->once) {
+        if (f->once || (f->replaceable && (rc == -ENOENT || rc == -EBADMSG))) {
             f->done(f, rc, NULL, err);
             return;
         }
@@ -59,6 +52,13 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
         f->tried = 0;
     }
     dlf_sched_enqueue(s, f);
+}
+
+static atomic_uint_fast64_t *bytes_counter(struct dlf_sched *s, const struct dlf_fetch *f)
+{
+    if (strcmp(f->kind, "pack") == 0)
+        return &s->class_bytes[dlf_fetch_class(f)];
+    return strcmp(f->kind, "index") == 0 ? &s->index_bytes : &s->boot_bytes;
 }
 
 /* All bytes of a piece are there. False when they are not what they should be. */
@@ -79,19 +79,39 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
         piece_failed(s, f, run->get.mirror, -EBADMSG, &err);
         return false;
     }
-    dlf_sched_count(strcmp(f->kind, "pack") == 0 ? &s->class_bytes[dlf_fetch_class(f)]
-                                                 : &s->index_bytes,
-                    f->length);
+    dlf_sched_count(bytes_counter(s, f), f->length);
     run->next++;
     f->done(f, 0, bytes, NULL);
     return true;
 }
 
+/* For the run's speed, see scheduler_pace.c. */
+static void note_arrival(struct run *run, uint64_t offset, size_t size)
+{
+    if (!run->first_us) {
+        run->first_us = dlf_now_us();
+        run->first_at = offset + size;
+    }
+    run->position = offset + size;
+}
+
+static bool wants_more(struct run *run)
+{
+    while (run->next < run->count && !run->pieces[run->next])
+        run->next++;
+    return run->next < run->count;
+}
+
 static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     struct run *run = (struct run *)get;
+    note_arrival(run, offset, size);
     while (size && run->next < run->count) {
         struct dlf_fetch *f = run->pieces[run->next];
+        if (!f) {
+            run->next++;
+            continue;
+        }
         uint64_t at = f->offset + run->have; /* the next byte that is wanted */
         if (offset < at) {
             uint64_t skip = at - offset < size ? at - offset : size;
@@ -108,6 +128,8 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         if (n == left) {
             run->have = 0;
             piece_complete(run, whole);
+            if (run->stream)
+                dlf_sched_take_inbox(run->sched); /* what the piece's done asked for comes next */
         } else {
             run->have += n;
         }
@@ -115,7 +137,8 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         bytes += n;
         size -= n;
     }
-    return true;
+    /* A stream whose rest nobody wants is cut off. */
+    return !run->stream || wants_more(run);
 }
 
 static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
@@ -124,7 +147,9 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     struct dlf_sched *s = run->sched;
     struct dlf_err full;
     run->busy = false;
-    if (rc < 0) {
+    if (rc == -ECANCELED) {
+        dlf_fail(&full, ECANCELED, "%s: cut off", run->path); /* nothing is left over */
+    } else if (rc < 0) {
         struct dlf_mirror_stats mirror;
         dlf_source_mirror_stats(s->source, get->mirror, &mirror);
         dlf_sched_count(&s->failed_attempts, 1);
@@ -135,7 +160,8 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         rc = -EBADMSG; /* for pieces that are left over: cannot be, but would not be lost */
     }
     for (unsigned i = run->next; i < run->count; i++)
-        piece_failed(s, run->pieces[i], get->mirror, rc, &full);
+        if (run->pieces[i])
+            piece_failed(s, run->pieces[i], get->mirror, rc, &full);
 }
 
 /* May f ride along with the run that begins with head? */
@@ -152,9 +178,20 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+static uint64_t end_of(const struct dlf_fetch *f)
+{
+    return f->offset + f->length;
+}
+
+/* Bytes that are no piece's between two that follow each other. */
+static uint64_t gap_between(const struct dlf_fetch *a, const struct dlf_fetch *b)
+{
+    return b->offset - end_of(a);
+}
+
 /*
- * Head and the pieces that touch it, in a row: sets run->pieces. Neighbours of any class come along
- * as far as the head's class allows bytes.
+ * Head and its neighbours, in a row: sets run->pieces. Neighbours of any class come along as far as
+ * the head's class allows bytes, with such gaps between them as are cheaper than a further request.
  */
 static void gather(struct dlf_sched *s, struct run *run, struct dlf_fetch *head)
 {
@@ -162,7 +199,8 @@ static void gather(struct dlf_sched *s, struct run *run, struct dlf_fetch *head)
     unsigned n = 0;
     unsigned at = 0;
     uint64_t now = dlf_now_ms();
-    uint64_t reach = run_bytes_max[run->class];
+    uint64_t reach = s->limits.bytes[run->class];
+    uint64_t gap_max = run->class == DLF_FILL ? 0 : s->limits.gap;
 
     for (struct dlf_fetch *f = s->queue; f && n < sizeof(near) / sizeof(near[0]); f = f->next) {
         uint64_t gap =
@@ -180,15 +218,14 @@ static void gather(struct dlf_sched *s, struct run *run, struct dlf_fetch *head)
     }
     unsigned first = at;
     unsigned last = at;
-    uint64_t bytes = head->length;
     while (last + 1 < n && last - first + 1 < RUN_PIECES_MAX &&
-           near[last + 1]->offset == near[last]->offset + near[last]->length &&
-           bytes + near[last + 1]->length <= reach)
-        bytes += near[++last]->length;
+           gap_between(near[last], near[last + 1]) <= gap_max &&
+           end_of(near[last + 1]) - near[first]->offset <= reach)
+        last++;
     while (first > 0 && last - first + 1 < RUN_PIECES_MAX &&
-           near[first - 1]->offset + near[first - 1]->length == near[first]->offset &&
-           bytes + near[first - 1]->length <= reach)
-        bytes += near[--first]->length;
+           gap_between(near[first - 1], near[first]) <= gap_max &&
+           end_of(near[last]) - near[first - 1]->offset <= reach)
+        first--;
     run->count = last - first + 1;
     memcpy(run->pieces, near + first, run->count * sizeof(near[0]));
 }
@@ -208,36 +245,94 @@ static void drop_from_queue(struct dlf_sched *s, const struct run *run)
 
 static struct run *idle_run(struct dlf_sched *s)
 {
-    for (unsigned i = 0; i < RUNS_MAX; i++)
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
         if (!s->runs[i].busy)
             return &s->runs[i];
     return NULL;
 }
 
+/* Room for the pieces' list and for a piece that comes in parts. */
+static bool make_room(struct run *run, unsigned pieces, uint32_t bytes)
+{
+    if (run->buffer_size < bytes) {
+        uint8_t *buffer = malloc(bytes);
+        if (!buffer)
+            return false;
+        free(run->buffer);
+        run->buffer = buffer;
+        run->buffer_size = bytes;
+    }
+    if (run->room < pieces) {
+        struct dlf_fetch **more = realloc(run->pieces, pieces * sizeof(struct dlf_fetch *));
+        if (!more)
+            return false;
+        run->pieces = more;
+        run->room = pieces;
+    }
+    return true;
+}
+
+bool dlf_run_attach(struct dlf_sched *s, struct dlf_fetch *f)
+{
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
+        struct run *run = &s->runs[i];
+        if (!run->busy || !run->stream || !dlf_sha256_equal(&run->object, &f->object))
+            continue;
+        /* The bytes must be still to come, in order of what was added before. */
+        if (f->offset < run->added_to)
+            return false;
+        if (run->count == run->room && !make_room(run, 2 * run->room, run->buffer_size))
+            return false;
+        run->pieces[run->count++] = f;
+        run->added_to = end_of(f);
+        return true;
+    }
+    return false;
+}
+
+/* The question that brings run's pieces. */
+static struct dlf_get question(const struct run *run, const struct dlf_fetch *head)
+{
+    struct dlf_get get = {.path = run->path, .data = run_data, .done = run_done};
+    if (run->stream) {
+        get.limit = head->stream_bytes;
+    } else {
+        get.offset = run->pieces[0]->offset;
+        get.length = end_of(run->pieces[run->count - 1]) - get.offset;
+    }
+    return get;
+}
+
 bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
 {
     struct run *run = idle_run(s);
-    if (!run->buffer)
-        run->buffer = malloc(s->piece_max);
-    if (!run->buffer)
+    bool stream = head->stream_bytes != 0;
+    uint32_t bytes = head->length > s->piece_max ? head->length : s->piece_max;
+    if (!make_room(run, stream ? STREAM_ROOM : RUN_PIECES_MAX, bytes))
         return false;
     run->class = dlf_fetch_class(head);
-    gather(s, run, head);
-    struct dlf_fetch *last = run->pieces[run->count - 1];
+    run->stream = stream;
+    run->object = head->object;
+    run->added_to = end_of(head);
+    if (stream) {
+        run->pieces[0] = head;
+        run->count = 1;
+    } else {
+        gather(s, run, head);
+    }
     dlf_object_path(run->path, head->kind, &head->object);
     run->sched = s;
     run->next = 0;
     run->have = 0;
-    run->get = (struct dlf_get){
-        .path = run->path,
-        .offset = run->pieces[0]->offset,
-        .length = last->offset + last->length - run->pieces[0]->offset,
-        .data = run_data,
-        .done = run_done,
-    };
+    run->begun_us = dlf_now_us();
+    run->first_us = 0;
+    run->get = question(run, head);
+    run->position = run->get.offset;
     if (dlf_source_start(s->source, &run->get, mirror) < 0)
         return false;
     drop_from_queue(s, run);
     run->busy = true;
+    if (!stream)
+        dlf_sched_note_run(s, run->class, run->get.length, strcmp(head->kind, "index") != 0);
     return true;
 }

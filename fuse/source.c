@@ -50,6 +50,7 @@ struct transfer {
     uint64_t range_from, range_to; /* from Content-Range, when has_range */
     bool has_range;
     bool encoded;   /* Content-Encoding that is not identity */
+    bool timed;     /* its round trip was counted */
     bool checked;   /* status and headers are right */
     bool whole;     /* all of the object is coming, though a range was asked for */
     bool satisfied; /* the range that was asked for has passed */
@@ -57,6 +58,21 @@ struct transfer {
     struct dlf_err err;
     char curl_error[CURL_ERROR_SIZE];
 };
+
+/*
+ * The network's measure. Round trips: the least seen, forgotten slowly. Bandwidth: bytes of all
+ * transfers in stretches of METER_SPAN_US in which they kept coming, the most seen, forgotten
+ * slowly.
+ */
+struct meter {
+    atomic_uint_fast64_t rtt_us;
+    atomic_uint_fast64_t bytes_per_s;
+    uint64_t begin_us; /* of the stretch */
+    uint64_t last_us;  /* when bytes came last */
+    uint64_t bytes;    /* since begin_us, without those that came with it */
+};
+#define METER_SPAN_US 10000
+#define METER_GAP_US 3000 /* a longer pause ends the stretch */
 
 struct dlf_source {
     pthread_mutex_t wake_lock; /* guards multi against going away under dlf_source_wake */
@@ -68,6 +84,7 @@ struct dlf_source {
     unsigned stall_ms;
     atomic_bool announces;
     struct transfer *transfers; /* most of them */
+    struct meter meter;
 };
 
 int dlf_source_global_init(struct dlf_err *err)
@@ -202,6 +219,44 @@ static size_t on_header(char *data, size_t one, size_t size, void *cookie)
     return size;
 }
 
+static void meter_bytes(struct meter *m, size_t size)
+{
+    uint64_t now = dlf_now_us();
+    if (now - m->last_us > METER_GAP_US) {
+        m->begin_us = now;
+        m->bytes = 0;
+    } else {
+        m->bytes += size;
+    }
+    m->last_us = now;
+    uint64_t span = now - m->begin_us;
+    if (span < METER_SPAN_US || m->bytes < 4 * (uint64_t)CURL_MAX_WRITE_SIZE)
+        return;
+    uint64_t sample = m->bytes * 1000000 / span;
+    uint64_t known = atomic_load_explicit(&m->bytes_per_s, memory_order_relaxed);
+    known -= known / 16;
+    atomic_store_explicit(&m->bytes_per_s, sample > known ? sample : known, memory_order_relaxed);
+    m->begin_us = now;
+    m->bytes = 0;
+}
+
+/* The first byte of an answer is here: how long after the question? */
+static void meter_round_trip(struct transfer *t)
+{
+    struct meter *m = &t->source->meter;
+    curl_off_t first = 0;
+    curl_off_t sent = 0;
+    t->timed = true;
+    if (curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &first) != CURLE_OK ||
+        curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent) != CURLE_OK || first <= sent)
+        return;
+    uint64_t sample = (uint64_t)(first - sent);
+    uint64_t known = atomic_load_explicit(&m->rtt_us, memory_order_relaxed);
+    known += known / 16 + 1;
+    atomic_store_explicit(&m->rtt_us, known == 1 || sample < known ? sample : known,
+                          memory_order_relaxed);
+}
+
 /* Is this the answer to what was asked? Sets position. */
 static int check_answer(struct transfer *t)
 {
@@ -256,6 +311,9 @@ static size_t on_body(char *data, size_t one, size_t size, void *cookie)
     (void)one; /* always 1 (curl's documentation) */
     atomic_fetch_add_explicit(&t->source->mirrors[t->get->mirror].bytes, size,
                               memory_order_relaxed);
+    if (!t->timed)
+        meter_round_trip(t);
+    meter_bytes(&t->source->meter, size);
     if (t->satisfied)
         return 0; /* more than was asked for: cut it */
     if (!t->checked)
@@ -503,6 +561,12 @@ void dlf_source_wake(struct dlf_source *source)
     if (source->multi)
         curl_multi_wakeup(source->multi);
     pthread_mutex_unlock(&source->wake_lock);
+}
+
+void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace)
+{
+    pace->rtt_us = atomic_load_explicit(&source->meter.rtt_us, memory_order_relaxed);
+    pace->bytes_per_s = atomic_load_explicit(&source->meter.bytes_per_s, memory_order_relaxed);
 }
 
 void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,

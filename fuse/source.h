@@ -33,6 +33,12 @@ struct dlf_mirror_stats {
     uint64_t bytes; /* of bodies received */
 };
 
+/* What was measured of the network so far; 0: not known yet. */
+struct dlf_pace {
+    uint64_t rtt_us;      /* from a request on a standing connection to its first byte */
+    uint64_t bytes_per_s; /* of all transfers together, while bytes were coming */
+};
+
 /* One attempt. The caller owns it and keeps it until done was called, exactly once. */
 struct dlf_get {
     const char *path; /* below the mirror's base */
@@ -106,6 +112,9 @@ void dlf_source_wake(struct dlf_source *source);
 
 /* Closes all connections, for good: nothing may be started any more. No transfer may be running. */
 void dlf_source_close(struct dlf_source *source);
+
+/* Any thread. */
+void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace);
 
 /* Any thread. index below the count given to dlf_source_new. */
 void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,

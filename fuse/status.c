@@ -66,9 +66,21 @@ static void put_numbers(FILE *out, const struct dlf_index_head *head,
     put_number(out, "prefetch_bytes", s->sched.class_bytes[DLF_PREFETCH]);
     put_number(out, "fill_bytes", s->sched.class_bytes[DLF_FILL]);
     put_number(out, "index_bytes", s->sched.index_bytes);
+    put_number(out, "boot_bytes", s->sched.boot_bytes);
+    put_number(out, "overtaken_chunks", s->sched.overtaken);
+    put_number(out, "round_trip_us", s->sched.pace.rtt_us);
+    put_number(out, "bandwidth_bytes_per_s", s->sched.pace.bytes_per_s);
+    put_number(out, "connections", s->sched.connections);
     put_number(out, "failed_attempts", s->sched.failed_attempts);
     put_number(out, "bad_digests", s->sched.bad_digests);
 }
+
+static const char *const boot_states[] = {
+    [DLF_BOOT_NONE] = "none",
+    [DLF_BOOT_STREAMING] = "streaming",
+    [DLF_BOOT_DONE] = "done",
+    [DLF_BOOT_FAILED] = "failed",
+};
 
 char *dlf_status_json(struct dlf_image *image, const char *url, const char *handover)
 {
@@ -93,6 +105,8 @@ char *dlf_status_json(struct dlf_image *image, const char *url, const char *hand
     fprintf(out, "  \"complete\": %s,\n", s.complete ? "true" : "false");
     fprintf(out, "  \"detached\": %s,\n", s.complete ? "true" : "false");
     fprintf(out, "  \"handover\": \"%s\",\n", handover);
+    fprintf(out, "  \"boot\": \"%s\",\n", boot_states[s.boot]);
+    fprintf(out, "  \"ready\": %s,\n", s.ready ? "true" : "false");
     put_numbers(out, dlf_image_head(image), &s);
     put_mirrors(out, dlf_image_source(image));
     fputs("}\n", out);

@@ -8,12 +8,26 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-static inline uint64_t dlf_now_ms(void)
+/* Microseconds of CLOCK_MONOTONIC. */
+static inline uint64_t dlf_now_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static inline uint64_t dlf_now_ms(void)
+{
+    return dlf_now_us() / 1000;
+}
+
+/* Random enough for jitter; 0 to below - 1. below is at least 1. */
+static inline uint64_t dlf_random_below(uint64_t below)
+{
+    uint32_t dice = 0;
+    if (getrandom(&dice, sizeof(dice), GRND_NONBLOCK) != (ssize_t)sizeof(dice))
+        dice = (uint32_t)dlf_now_us() * 2654435761u; /* early boot: the clock will do */
+    return dice % below;
 }
 
 /*
@@ -24,12 +38,9 @@ static inline uint64_t dlf_now_ms(void)
 static inline uint64_t dlf_backoff_ms(unsigned round)
 {
     uint64_t wait = round < 5 ? (uint64_t)250 << round : 5000;
-    uint32_t dice = 0;
     if (wait > 5000)
         wait = 5000;
-    if (getrandom(&dice, sizeof(dice), GRND_NONBLOCK) != (ssize_t)sizeof(dice))
-        dice = (uint32_t)dlf_now_ms() * 2654435761u; /* early boot: the clock will do */
-    return wait / 2 + dice % (wait / 2 + 1);
+    return wait / 2 + dlf_random_below(wait / 2 + 1);
 }
 
 #endif

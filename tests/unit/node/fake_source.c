@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define RUNNING_MAX 4
+#define RUNNING_MAX 16
 #define ANSWERS_MAX 16
 
 struct dlf_source {
@@ -22,6 +22,7 @@ struct dlf_source {
     enum fake_answer answers[DLF_MIRRORS_MAX][ANSWERS_MAX];
     unsigned answer_count[DLF_MIRRORS_MAX];
     unsigned answered[DLF_MIRRORS_MAX];
+    struct dlf_pace pace;
 
     /* The polling thread's own. */
     struct dlf_get *running[RUNNING_MAX];
@@ -196,6 +197,21 @@ void dlf_source_mirror_stats(const struct dlf_source *s, unsigned index,
     (void)s;
     memset(stats, 0, sizeof(*stats));
     snprintf(stats->base, sizeof(stats->base), "http://mirror%u/", index);
+}
+
+void dlf_source_pace(const struct dlf_source *s, struct dlf_pace *pace)
+{
+    struct dlf_source *source = (struct dlf_source *)s; /* the lock is part of what is asked */
+    pthread_mutex_lock(&source->lock);
+    *pace = source->pace;
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_pace(struct dlf_source *s, uint64_t rtt_us, uint64_t bytes_per_s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->pace = (struct dlf_pace){.rtt_us = rtt_us, .bytes_per_s = bytes_per_s};
+    pthread_mutex_unlock(&s->lock);
 }
 
 void dlf_source_announce(struct dlf_source *s)

@@ -30,6 +30,9 @@ struct fake_request {
 struct dlf_source *fake_source_new(unsigned mirrors);
 void fake_hold(struct dlf_source *source, bool held);
 
+/* What the source says that it measured; at first that it does not know. */
+void fake_pace(struct dlf_source *source, uint64_t rtt_us, uint64_t bytes_per_s);
+
 /* The answers of a mirror, in order; after the last of count, FAKE_OK. */
 void fake_script(struct dlf_source *source, unsigned mirror, const enum fake_answer *answers,
                  unsigned count);

@@ -1,0 +1,153 @@
+/*
+ * How many requests at a time, how long, and who overtakes: decided from the round trip and the
+ * bandwidth that the source has measured. Until it has, the values are those of a local network.
+ * The scheduler's thread only.
+ */
+#include "fuse/scheduler_private.h"
+#include "fuse/util.h"
+
+/*
+ * Requests at a time: enough for most networks, as few as a browser's. More only where so many
+ * requests of the usual length do not fill bandwidth times delay.
+ */
+#define CONNECTIONS_MIN 4u
+#define CONNECTIONS_MAX ((unsigned)DLF_SCHED_RUNS_MAX)
+
+/* Bytes of a request: a round trip is small beside it, and what comes behind does not wait long. */
+#define REQUEST_MIN ((uint64_t)2 << 20)
+#define REQUEST_MAX ((uint64_t)8 << 20)
+
+/* A fill that nobody feels may be long; one beside demand takes this long on the wire at most, or a
+ * quarter of a round trip if that is more. */
+#define FILL_IDLE ((uint64_t)1 << 20)
+#define FILL_BESIDE_US 1000
+#define FILL_MIN ((uint64_t)64 << 10)
+#define FILL_UNKNOWN ((uint64_t)256 << 10) /* while nothing is measured */
+
+/* After a demand, the machine is taken to be busy for so long. */
+#define BUSY_US 1000000
+
+/* Round trips below this are a local network: a request more costs less than bytes too many. */
+#define FAR_US 2000
+
+/* Bytes that may be fetched for nothing instead of a further request. */
+#define GAP_MAX ((uint64_t)128 << 10)
+
+/* Milliseconds-long transfers need not be looked at more often than this. */
+#define RECONSIDER_US 1000
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static unsigned connections(const struct dlf_sched *s, uint64_t in_flight)
+{
+    uint64_t mean = s->mean_bytes ? s->mean_bytes : REQUEST_MIN;
+    return (unsigned)clamp(in_flight / mean + 1, CONNECTIONS_MIN, CONNECTIONS_MAX);
+}
+
+static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace,
+                           uint64_t in_flight)
+{
+    bool busy = s->demand_us && dlf_now_us() - s->demand_us < BUSY_US;
+    if (!busy)
+        return clamp(4 * in_flight, FILL_IDLE, REQUEST_MAX);
+    if (!pace->bytes_per_s)
+        return FILL_UNKNOWN;
+    uint64_t us = pace->rtt_us / 4 > FILL_BESIDE_US ? pace->rtt_us / 4 : FILL_BESIDE_US;
+    return clamp(pace->bytes_per_s * us / 1000000, FILL_MIN, FILL_IDLE);
+}
+
+void dlf_sched_set_limits(struct dlf_sched *s)
+{
+    struct dlf_pace pace;
+    dlf_source_pace(s->source, &pace);
+    /* Bytes on their way when the network is full. */
+    uint64_t in_flight = pace.bytes_per_s * pace.rtt_us / 1000000;
+    unsigned n = connections(s, in_flight);
+    struct limits *l = &s->limits;
+    l->runs[DLF_DEMAND] = n;
+    l->runs[DLF_PREFETCH] = n - 1;
+    l->runs[DLF_FILL] = s->bulk ? n : n - 1;
+    l->bytes[DLF_DEMAND] = clamp(in_flight, REQUEST_MIN, REQUEST_MAX);
+    l->bytes[DLF_PREFETCH] = l->bytes[DLF_DEMAND];
+    l->bytes[DLF_FILL] = s->bulk ? l->bytes[DLF_DEMAND] : fill_bytes(s, &pace, in_flight);
+    l->gap = pace.rtt_us < FAR_US ? 0 : clamp(in_flight / 8, 0, GAP_MAX);
+    l->fill_beside_demand = pace.rtt_us >= FAR_US;
+    atomic_store_explicit(&s->connections, n, memory_order_relaxed);
+}
+
+void dlf_sched_note_run(struct dlf_sched *s, enum dlf_class class, uint64_t bytes, bool data)
+{
+    uint64_t now = dlf_now_us();
+    uint64_t rate = atomic_load_explicit(&s->fill_rate, memory_order_relaxed);
+    s->mean_bytes = s->mean_bytes ? (7 * s->mean_bytes + bytes) / 8 : bytes;
+    if (class == DLF_DEMAND && data)
+        s->demand_us = now;
+    if (class == DLF_FILL && rate)
+        s->fill_next_us = now + bytes * 1000000 / rate;
+}
+
+/* Microseconds until the run has brought the byte before end; UINT64_MAX: nobody can tell. */
+static uint64_t run_eta_us(const struct run *run, const struct dlf_pace *pace, uint64_t end,
+                           uint64_t now)
+{
+    uint64_t bytes = end - run->position;
+    uint64_t rate = pace->bytes_per_s;
+    uint64_t wait = 0;
+    if (run->first_us) {
+        uint64_t span = now - run->first_us;
+        if (span > 5000)
+            rate = (run->position - run->first_at) * 1000000 / span;
+    } else {
+        uint64_t gone = now - run->begun_us;
+        wait = gone < pace->rtt_us ? pace->rtt_us - gone : 0;
+    }
+    return rate ? wait + bytes * 1000000 / rate : UINT64_MAX;
+}
+
+/* Microseconds for a request of a piece's own, which shares the wire with what runs. */
+static uint64_t fresh_us(const struct dlf_pace *pace, uint32_t length)
+{
+    return pace->rtt_us + pace->rtt_us / 2 + 2 * (uint64_t)length * 1000000 / pace->bytes_per_s +
+           2 * RECONSIDER_US;
+}
+
+static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dlf_pace *pace,
+                           uint64_t now)
+{
+    bool some_wait = false;
+    /* The piece that is arriving stays. */
+    for (unsigned i = run->next + (run->have != 0); i < run->count; i++) {
+        struct dlf_fetch *f = run->pieces[i];
+        if (!f || dlf_fetch_class(f) != DLF_DEMAND)
+            continue;
+        if (run_eta_us(run, pace, f->offset + f->length, now) <= fresh_us(pace, f->length)) {
+            some_wait = true;
+            continue;
+        }
+        run->pieces[i] = NULL;
+        f->overtook = true;
+        dlf_sched_enqueue(s, f);
+        dlf_sched_count(&s->overtaken, 1);
+    }
+    return some_wait;
+}
+
+bool dlf_sched_reconsider(struct dlf_sched *s)
+{
+    struct dlf_pace pace;
+    bool some_wait = false;
+    uint64_t now = dlf_now_us();
+    dlf_source_pace(s->source, &pace);
+    if (!pace.rtt_us || !pace.bytes_per_s)
+        return false;
+    if (now - s->reconsidered_us < RECONSIDER_US)
+        return true;
+    s->reconsidered_us = now;
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
+        if (s->runs[i].busy && s->runs[i].class != DLF_DEMAND)
+            some_wait |= reconsider_run(s, &s->runs[i], &pace, now);
+    return some_wait;
+}
