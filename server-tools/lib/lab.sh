@@ -15,11 +15,6 @@ LAB_STATIC_IP="ip=$LAB_NODE_ADDRESS::$LAB_SERVER_ADDRESS:255.255.255.0::eth0:non
 # Boot messages of the initramfs go to the console; a login prompt would take it away from them.
 LAB_CONSOLE="console=ttyS0,115200 systemd.mask=serial-getty@ttyS0.service rd.shell=0 panic=-1"
 
-# Emulated everywhere, so that figures of different machines are of one kind.
-# tb-size: with QEMU's default of 1 GiB of translated code, writes to pages that once held code took the guest up to
-# a second each (QEMU 7.2, soft lockups of minutes); a small buffer is emptied before it comes to that.
-LAB_ACCEL=(-accel "tcg,thread=multi,tb-size=256")
-
 LAB_NAMESPACE=
 LAB_IN=()
 LAB_HTTP_PORT=
@@ -186,7 +181,9 @@ lab_vm_start() {
     else
         netdev=user,id=net0,hostfwd=tcp:127.0.0.1:$LAB_NODE_PORT-:80
     fi
-    "${LAB_IN[@]}" qemu-system-x86_64 "${LAB_ACCEL[@]}" -machine q35 -smp 2 -m 4096 \
+    # tb-size: with QEMU's default of 1 GiB of translated code, writes to pages that once held code took the guest
+    # up to a second each (QEMU 7.2, soft lockups of minutes); a small buffer is emptied before it comes to that.
+    "${LAB_IN[@]}" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=256 -machine q35 -smp 2 -m 4096 \
         -nodefaults -no-user-config -no-reboot -display none -monitor none \
         -serial "file:$LAB_VM_DIR/console.log" -serial "file:$LAB_VM_DIR/serial.log" \
         -netdev "$netdev" -device virtio-net-pci,netdev=net0,romfile= -device virtio-rng-pci \
