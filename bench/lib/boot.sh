@@ -11,6 +11,7 @@
 #   undo COMMAND...        for racers: what race_clear runs, the last one first
 #   race_daemon PID        for racers: its memory counts
 #   nap SECONDS            sleeps without a fork
+#   shuffle WORD...        SHUFFLED: in another order, which RANDOM decides
 #
 # The machine says that it is up through a FIFO in its root, so neither polling nor a program that
 # would have to be fetched is in the time. What the overlay's tmpfs holds for that is prepared before.
@@ -36,6 +37,18 @@ race_wait() {
     until "$@"; do
         [ "$SECONDS" -lt "$deadline" ] || return 1
         nap 0.001
+    done
+}
+
+# Not in a subshell, which would have a RANDOM of its own.
+shuffle() {
+    local i j swap
+    SHUFFLED=("$@")
+    for ((i = $# - 1; i > 0; i--)); do
+        j=$((RANDOM % (i + 1)))
+        swap=${SHUFFLED[i]}
+        SHUFFLED[i]=${SHUFFLED[j]}
+        SHUFFLED[j]=$swap
     done
 }
 

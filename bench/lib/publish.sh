@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2034
 # What the mirror of boot-race and replay serves: the image, its LZ4 file and squashfs, and a store with
 # and without a profile. It lies in a tmpfs: the server's disk is not what is measured. Sourced after
-# lab.sh and racers.sh.
+# lab.sh and debian.sh.
 #
-#   publish_race           for all of CHOSEN; takes dlfuse-profile out when there is no profile
-#   publish_profile        only the store with and without a profile
+#   publish_race           for all of CHOSEN
+#   publish_profile        only the store with and without a profile; TRACE is recorded if it is empty
+#   write_facts            facts.json: sizes, versions, the machine
 #
-# Sets BOOT_PACK (path in the store) and BOOT_PACK_BYTES, and writes facts.json: sizes and versions.
+# Sets BOOT_PACK (path in the store) and BOOT_PACK_BYTES.
 
 WWW=
 BOOT_PACK=
@@ -23,14 +24,6 @@ make_www() {
 
 is_chosen() {
     [[ " ${CHOSEN[*]} " == *" $1 "* ]]
-}
-
-drop_racer() {
-    local racer kept=()
-    for racer in "${CHOSEN[@]}"; do
-        [ "$racer" = "$1" ] || kept+=("$racer")
-    done
-    CHOSEN=("${kept[@]}")
 }
 
 # An image's squashfs takes a minute: kept for the next run.
@@ -55,33 +48,26 @@ create() {
         die "create $* fails: $(tail -n 2 "$TMP/create.log")"
 }
 
-knows_profiles() {
-    "$DLFUSE" --help | grep -q 'dlfuse trace' && "$CHUNKER" create --help 2>&1 | grep -q -e --profile
-}
-
-# A boot on a fast network, and what it read.
-record_trace() {
-    link_mirror unlimited 0.2
-    race_boot racer_dlfuse || die "the boot that should be recorded fails: $(tail -n 3 "$RACE_LOG")"
-    echo ready >"$RACE_AT/mnt/control"
-    "$DLFUSE" trace "$RACE_AT/mnt" >"$1" || die "dlfuse trace fails"
-    race_clear
+# One boot, recorded and published with its profile by the tool that users have.
+record_boot() {
+    # shellcheck disable=SC2086 # CREATE_ARGS is a list
+    DLFUSE_BIN_DIR=$DLFUSE_BIN_DIR "$SOURCE_DIR/server-tools/dlfuse-record" --nspawn --store "$WWW/store" \
+        --name boot --keep-traces "$TMP/traces" "$IMAGE" -- ${CREATE_ARGS:-} >"$TMP/record.log" 2>&1 ||
+        die "dlfuse-record fails: $(tail -n 3 "$TMP/record.log")"
+    TRACE=$TMP/traces/boot-nspawn-1.trace
 }
 
 publish_profile() {
     make_www
     [ -e "$WWW/store/plain.dlfuse" ] || create --name plain "$IMAGE"
-    if ! knows_profiles; then
-        note "these programs know no profiles yet"
-        return 1
+    if [ -n "$TRACE" ]; then
+        create --name boot --profile "$TRACE" "$IMAGE"
+    else
+        note "recording a boot"
+        record_boot
     fi
-    if [ -z "$TRACE" ]; then
-        TRACE=$TMP/recorded.trace
-        record_trace "$TRACE"
-    fi
-    create --name boot --profile "$TRACE" "$IMAGE"
     BOOT_PACK=boot/$(awk '$1 == "boot" {print $2}' "$WWW/store/boot.dlfuse")
-    [ -e "$WWW/store/$BOOT_PACK" ] || die "the manifest names no boot pack that is there"
+    [ -f "$WWW/store/$BOOT_PACK" ] || die "the manifest names no boot pack that is there"
     BOOT_PACK_BYTES=$(stat -c %s "$WWW/store/$BOOT_PACK")
 }
 
@@ -92,12 +78,13 @@ size_of() {
 write_facts() {
     jq -n --argjson image "$(size_of "$IMAGE")" --argjson lz4 "$(size_of "$WWW/root.img.lz4")" \
         --argjson squashfs "$(size_of "$WWW/root.squashfs")" --argjson pack "${BOOT_PACK_BYTES:-null}" \
-        --arg cpus "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
+        --argjson memory "$(awk '/^MemTotal/ {print $2 * 1024}' /proc/meminfo)" \
+        --arg dlfuse "$("$DLFUSE" --version)" --arg cpus "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
         --arg kernel "$(uname -r)" --arg nbdkit "$(nbdkit --version 2>/dev/null || true)" \
         --arg nbdfuse "$(nbdfuse --version 2>/dev/null || true)" --arg lz4v "$(lz4 --version 2>/dev/null | grep -o 'v[0-9.]*' || true)" \
         --arg load "$(cut -d ' ' -f 1-3 /proc/loadavg)" '
         {image_bytes: $image, lz4_bytes: $lz4, squashfs_bytes: $squashfs, boot_pack_bytes: $pack,
-         cpus: $cpus, kernel: $kernel, nbdkit: $nbdkit, nbdfuse: $nbdfuse, lz4: $lz4v, load_at_start: $load}' \
+         dlfuse: $dlfuse, memory_bytes: $memory, cpus: $cpus, kernel: $kernel, nbdkit: $nbdkit, nbdfuse: $nbdfuse, lz4: $lz4v, load_at_start: $load}' \
         >"$TMP/facts.json"
 }
 
@@ -106,10 +93,7 @@ publish_race() {
     if is_chosen dlfuse || is_chosen dlfuse-profile; then
         create --name plain "$IMAGE"
     fi
-    if is_chosen dlfuse-profile && ! publish_profile; then
-        note "without dlfuse-profile"
-        drop_racer dlfuse-profile
-    fi
+    ! is_chosen dlfuse-profile || publish_profile
     if is_chosen full-squashfs || is_chosen dlfuse-squashfs; then
         race_squashfs
         cp "$SQUASHFS" "$WWW/root.squashfs"

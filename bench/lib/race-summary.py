@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-from stats import describe, median, table
+from stats import describe, machine, median, table
 
 ORDER = ["local", "dlfuse-profile", "dlfuse", "dlfuse-squashfs", "full-squashfs", "full-lz4", "full-ext4",
          "nbdfuse", "boot-pack"]
@@ -81,7 +81,7 @@ def mega(d):
 
 def print_table(race, facts):
     if facts:
-        print(f"{facts['cpus']}, Linux {facts['kernel']}; image {facts['image_bytes'] / 1e6:.0f} MB")
+        print(machine(facts))
     for _, rtt, rate in race.networks:
         rows = [[f"{rate}, {rtt} ms", "ready s", "added to local s", "wire MB", "requests", "RAM at ready MB", "peak MB",
                  "at the end MB", "n"]]
@@ -155,7 +155,7 @@ def plot(race, path):
     networks = race.networks
     script = [f"set terminal svg size {max(480, 420 * min(2, len(networks)))},{320 * ((len(networks) + 1) // 2)} dynamic font 'sans,11'",
               f"set output '{path}'", f"set multiplot layout {(len(networks) + 1) // 2},{min(2, len(networks))}",
-              "set logscale x", "set grid x", "set xlabel 'seconds to ready'", "unset key",
+              "set logscale x", "set xtics (0.5, 1, 2, 5, 10, 20, 50, 100, 200)", "set grid x", "set xlabel 'seconds to ready'", "unset key",
               "set style fill solid 0.6", "set bars small"]
     data = []
     for i, (_, rtt, rate) in enumerate(networks):

@@ -32,6 +32,12 @@ def describe(values):
     return {"n": len(values), "median": median(values), "low": low, "high": high, "exact": exact}
 
 
+def machine(facts):
+    """One line about where the results come from."""
+    return (f"{facts['cpus']}, {facts['memory_bytes'] / 2**30:.0f} GiB, Linux {facts['kernel']}, load at the start "
+            f"{facts['load_at_start']}; image {facts['image_bytes'] / 1e6:.0f} MB")
+
+
 def table(rows):
     """Rows of texts, the first one the head, as lines; the first column on the left, others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
