@@ -14,6 +14,9 @@
 #include "fuse/log.h"
 #include "fuse/util.h"
 
+/* Bytes of index pages that are asked for before anybody needs them: 900 MB of data. */
+#define INDEX_AT_ONCE ((uint32_t)1 << 20)
+
 /* Milliseconds without a byte after which a transfer is given up and tried anew. */
 #define STALL_MS 10000
 
@@ -206,6 +209,18 @@ static int open_trace(struct dlf_image *im, uint64_t start_us, struct dlf_err *e
     return im->trace ? 0 : dlf_fail(err, ENOMEM, "out of memory");
 }
 
+/*
+ * A small index is had in one request, where its pages one by one would cost a round trip each.
+ * With a boot pack that can wait: its table serves in their place.
+ */
+static void ask_for_all_pages(struct dlf_image *im)
+{
+    const struct dlf_index_head *head = dlf_pages_head(im->pages);
+    if (head->page_count <= INDEX_AT_ONCE / DLF_INDEX_PAGE_SIZE)
+        for (uint32_t page = 0; page < head->page_count; page++)
+            dlf_image_page_get(im, page, DLF_PREFETCH, NULL);
+}
+
 static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
                        const struct locations *at, uint64_t start_us, struct dlf_err *err)
 {
@@ -239,9 +254,12 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         rc = open_cache(im, config, err);
     if (rc == 0)
         rc = open_trace(im, start_us, err);
-    if (rc == 0)
-        dlf_image_boot_opened(im);
-    return rc;
+    if (rc < 0)
+        return rc;
+    dlf_image_boot_opened(im);
+    if (im->prefetch && atomic_load(&im->boot_state) == DLF_BOOT_NONE)
+        ask_for_all_pages(im);
+    return 0;
 }
 
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,

@@ -30,10 +30,11 @@ static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
 
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
- * all were tried it waits.
+ * all were tried it waits for *wait_ms, which is set for the first piece of a run and then holds
+ * for all of it, so that they stay together.
  */
 static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirror, int rc,
-                         const struct dlf_err *err)
+                         uint64_t *wait_ms, const struct dlf_err *err)
 {
     f->tried |= (uint32_t)1 << mirror;
     pthread_mutex_lock(&s->inbox_lock);
@@ -47,7 +48,9 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
         /* The source reports mirrors that do not answer; this is about an object that is bad. */
         if (rc == -ENOENT || rc == -EBADMSG)
             say_bad_object(s, err);
-        f->not_before_ms = dlf_now_ms() + dlf_backoff_ms(f->rounds);
+        if (!*wait_ms)
+            *wait_ms = dlf_backoff_ms(f->rounds);
+        f->not_before_ms = dlf_now_ms() + *wait_ms;
         f->rounds++;
         f->tried = 0;
     }
@@ -70,13 +73,14 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     if (!dlf_sha256_equal(&digest, &f->sha256)) {
         struct dlf_err err;
         struct dlf_mirror_stats mirror;
+        uint64_t wait_ms = 0;
         dlf_sched_count(&s->bad_digests, 1);
         dlf_source_blame(s->source, run->get.mirror);
         dlf_source_mirror_stats(s->source, run->get.mirror, &mirror);
         dlf_fail(&err, EBADMSG, "%s%s: bytes %" PRIu64 "-%" PRIu64 " do not have their SHA-256",
                  mirror.base, run->path, f->offset, f->offset + f->length - 1);
         run->next++;
-        piece_failed(s, f, run->get.mirror, -EBADMSG, &err);
+        piece_failed(s, f, run->get.mirror, -EBADMSG, &wait_ms, &err);
         return false;
     }
     dlf_sched_count(bytes_counter(s, f), f->length);
@@ -146,6 +150,7 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     struct run *run = (struct run *)get;
     struct dlf_sched *s = run->sched;
     struct dlf_err full;
+    uint64_t wait_ms = 0;
     run->busy = false;
     if (rc == -ECANCELED) {
         dlf_fail(&full, ECANCELED, "%s: cut off", run->path); /* nothing is left over */
@@ -161,7 +166,7 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     }
     for (unsigned i = run->next; i < run->count; i++)
         if (run->pieces[i])
-            piece_failed(s, run->pieces[i], get->mirror, rc, &full);
+            piece_failed(s, run->pieces[i], get->mirror, rc, &wait_ms, &full);
 }
 
 /* May f ride along with the run that begins with head? */

@@ -1,4 +1,7 @@
-/* Implements fuse/source.h in memory. Requests are answered in dlf_source_poll, in order. */
+/*
+ * Implements fuse/source.h in memory. Requests are answered in dlf_source_poll, in order, each at
+ * once; with a drip, a little of each in turn.
+ */
 #include "fake_source.h"
 
 #include <errno.h>
@@ -23,9 +26,14 @@ struct dlf_source {
     unsigned answer_count[DLF_MIRRORS_MAX];
     unsigned answered[DLF_MIRRORS_MAX];
     struct dlf_pace pace;
+    uint64_t drip;  /* bytes of a request that are sent at a time; 0: all */
+    unsigned drops; /* then it is held; 0: never */
 
     /* The polling thread's own. */
-    struct dlf_get *running[RUNNING_MAX];
+    struct running {
+        struct dlf_get *get;
+        uint64_t sent; /* bytes, with a drip */
+    } running[RUNNING_MAX];
     unsigned running_count;
 };
 
@@ -112,7 +120,7 @@ int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
         (struct fake_request){.offset = get->offset, .length = get->length, .mirror = mirror};
     pthread_mutex_unlock(&s->lock);
     get->mirror = mirror;
-    s->running[s->running_count++] = get;
+    s->running[s->running_count++] = (struct running){.get = get};
     return 0;
 }
 
@@ -134,25 +142,47 @@ static bool send(struct dlf_get *get, uint64_t from, uint64_t to, bool flip)
     return true;
 }
 
+static uint64_t end_of(const struct dlf_get *get)
+{
+    return get->length ? get->offset + get->length : get->limit;
+}
+
 static void answer(struct dlf_get *get, enum fake_answer how)
 {
     static const struct dlf_err broken = {"the connection broke"};
     static const struct dlf_err missing = {"no such object"};
     static const struct dlf_err ended = {"ended by the receiver"};
-    uint64_t end = get->offset + get->length;
+    uint64_t end = end_of(get);
     bool all;
     switch (how) {
     case FAKE_MISSING:
         get->done(get, -ENOENT, &missing);
         return;
     case FAKE_BROKEN:
-        send(get, get->offset, get->offset + get->length / 2, false);
+        send(get, get->offset, get->offset + (end - get->offset) / 2, false);
         get->done(get, -EIO, &broken);
         return;
     default:
         all = send(get, how == FAKE_WHOLE ? 0 : get->offset, end, how == FAKE_FLIPPED);
         get->done(get, all ? 0 : -ECANCELED, &ended);
         return;
+    }
+}
+
+/* Sends a little of the first request; it goes to the end of the line, or is done. */
+static void answer_a_little(struct dlf_source *s, uint64_t drip)
+{
+    static const struct dlf_err ended = {"ended by the receiver"};
+    struct running r = s->running[0];
+    uint64_t from = r.get->offset + r.sent;
+    uint64_t to = from + drip < end_of(r.get) ? from + drip : end_of(r.get);
+    memmove(s->running, s->running + 1, --s->running_count * sizeof(s->running[0]));
+    bool more = send(r.get, from, to, false);
+    if (more && to < end_of(r.get)) {
+        r.sent += to - from;
+        s->running[s->running_count++] = r;
+    } else {
+        r.get->done(r.get, more ? 0 : -ECANCELED, &ended);
     }
 }
 
@@ -171,13 +201,20 @@ void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
     s->woken = false;
     enum fake_answer how = FAKE_OK;
     bool go = !s->held && s->running_count;
-    unsigned mirror = go ? s->running[0]->mirror : 0;
-    if (go && s->answered[mirror] < s->answer_count[mirror])
+    unsigned mirror = go ? s->running[0].get->mirror : 0;
+    uint64_t drip = s->drip;
+    if (go && drip && s->drops && --s->drops == 0)
+        s->held = true;
+    if (go && !drip && s->answered[mirror] < s->answer_count[mirror])
         how = s->answers[mirror][s->answered[mirror]++];
     pthread_mutex_unlock(&s->lock);
     if (!go)
         return;
-    struct dlf_get *get = s->running[0];
+    if (drip) {
+        answer_a_little(s, drip);
+        return;
+    }
+    struct dlf_get *get = s->running[0].get;
     s->running_count--;
     memmove(s->running, s->running + 1, s->running_count * sizeof(s->running[0]));
     answer(get, how);
@@ -211,6 +248,14 @@ void fake_pace(struct dlf_source *s, uint64_t rtt_us, uint64_t bytes_per_s)
 {
     pthread_mutex_lock(&s->lock);
     s->pace = (struct dlf_pace){.rtt_us = rtt_us, .bytes_per_s = bytes_per_s};
+    pthread_mutex_unlock(&s->lock);
+}
+
+void fake_drip(struct dlf_source *s, uint64_t bytes, unsigned drops)
+{
+    pthread_mutex_lock(&s->lock);
+    s->drip = bytes;
+    s->drops = drops;
     pthread_mutex_unlock(&s->lock);
 }
 

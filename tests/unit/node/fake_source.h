@@ -30,6 +30,9 @@ struct fake_request {
 struct dlf_source *fake_source_new(unsigned mirrors);
 void fake_hold(struct dlf_source *source, bool held);
 
+/* From now on each poll sends so many bytes of one request; after so many polls it is held. */
+void fake_drip(struct dlf_source *source, uint64_t bytes, unsigned drops);
+
 /* What the source says that it measured; at first that it does not know. */
 void fake_pace(struct dlf_source *source, uint64_t rtt_us, uint64_t bytes_per_s);
 

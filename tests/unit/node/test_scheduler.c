@@ -301,6 +301,162 @@ static void test_shutdown_answers_everybody(void **state)
         assert_int_equal(b.pieces[2 * i].rc, -ESHUTDOWN);
 }
 
+/* ---- the stream ---- */
+
+#define STREAM_PIECES 40u
+
+/* Piece 0 is the head: when it is there, the others are asked for. */
+struct stream {
+    struct bench b; /* first: pieces point to it */
+    unsigned skip;  /* a piece that nobody wants, 0: all are wanted */
+};
+
+static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct piece *p = (struct piece *)fetch;
+    struct stream *t = (struct stream *)p->bench;
+    for (unsigned i = 1; rc == 0 && i < STREAM_PIECES; i++)
+        if (i != t->skip)
+            submit(&t->b, i, DLF_PREFETCH);
+    piece_done(fetch, rc, bytes, err);
+}
+
+static void stream_begin(struct stream *t)
+{
+    uint8_t bytes[PIECE];
+    struct piece *p = &t->b.pieces[0];
+    for (unsigned k = 0; k < PIECE; k++)
+        bytes[k] = fake_byte(k);
+    p->bench = &t->b;
+    p->fetch = (struct dlf_fetch){.kind = "pack",
+                                  .length = PIECE,
+                                  .sha256 = dlf_sha256(bytes, PIECE),
+                                  .class = DLF_PREFETCH,
+                                  .stream_bytes = (uint64_t)STREAM_PIECES * PIECE,
+                                  .replaceable = true,
+                                  .done = head_done};
+    dlf_sched_submit(t->b.sched, &p->fetch);
+}
+
+static void test_stream_is_one_plain_get(void **state)
+{
+    struct stream t;
+    (void)state;
+    bench_begin(&t.b, 1);
+    t.skip = 7;
+    stream_begin(&t);
+    wait_done(&t.b, STREAM_PIECES - 1);
+    bench_end(&t.b);
+    assert_int_equal(t.b.request_count, 1);
+    assert_int_equal(t.b.requests[0].length, 0);
+    for (unsigned i = 2; i < STREAM_PIECES; i++)
+        if (i != 7 && i != 8)
+            assert_true(t.b.pieces[i].order > t.b.pieces[i - 1].order);
+}
+
+static void test_demand_overtakes_a_stream(void **state)
+{
+    struct stream t;
+    struct dlf_sched_stats stats;
+    (void)state;
+    bench_begin(&t.b, 1);
+    t.skip = 0;
+    /* 100 kB/s: the last piece is 1.6 s away, a request of its own 0.1 s. */
+    fake_pace(t.b.source, 1000, 100000);
+    fake_drip(t.b.source, PIECE, 3);
+    stream_begin(&t);
+    wait_done(&t.b, 3);
+    struct piece *last = &t.b.pieces[STREAM_PIECES - 1];
+    atomic_store(&last->fetch.class, DLF_DEMAND);
+    dlf_sched_kick(t.b.sched);
+    wait_requests(&t.b, 2);
+    fake_hold(t.b.source, false);
+    wait_done(&t.b, STREAM_PIECES);
+    dlf_sched_stats(t.b.sched, &stats);
+    bench_end(&t.b);
+    assert_int_equal(t.b.requests[1].offset, (STREAM_PIECES - 1) * PIECE);
+    assert_int_equal(t.b.requests[1].length, PIECE);
+    assert_int_equal(t.b.request_count, 2);
+    assert_int_equal(stats.overtaken, 1);
+    assert_true(last->order < STREAM_PIECES - 1);
+}
+
+static void test_broken_stream_leaves_pieces(void **state)
+{
+    static const enum fake_answer broken[] = {FAKE_BROKEN};
+    struct stream t;
+    (void)state;
+    bench_begin(&t.b, 1);
+    t.skip = 0;
+    fake_script(t.b.source, 0, broken, 1);
+    stream_begin(&t);
+    wait_done(&t.b, STREAM_PIECES);
+    bench_end(&t.b);
+    /* What had come stays; the rest is one range. */
+    assert_int_equal(t.b.request_count, 2);
+    assert_int_equal(t.b.requests[1].offset, STREAM_PIECES / 2 * PIECE);
+    for (unsigned i = 0; i < STREAM_PIECES; i++)
+        assert_int_equal(t.b.pieces[i].rc, 0);
+}
+
+static void test_missing_stream_fails_when_replaceable(void **state)
+{
+    static const enum fake_answer missing[] = {FAKE_MISSING};
+    struct stream t;
+    (void)state;
+    bench_begin(&t.b, 2);
+    t.skip = 0;
+    fake_script(t.b.source, 0, missing, 1);
+    fake_script(t.b.source, 1, missing, 1);
+    stream_begin(&t);
+    wait_done(&t.b, 1);
+    bench_end(&t.b);
+    assert_int_equal(t.b.pieces[0].rc, -ENOENT);
+    assert_int_equal(t.b.request_count, 2);
+}
+
+/* ---- what the network asks for ---- */
+
+static void test_far_networks_bridge_gaps(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_pace(b.source, 20000, 100000000);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 16; i++) { /* as many as there may be */
+        submit(&b, 40 + i, DLF_DEMAND);
+        wait_requests(&b, i + 1);
+    }
+    submit(&b, 1, DLF_DEMAND);
+    submit(&b, 4, DLF_DEMAND);
+    fake_hold(b.source, false);
+    wait_done(&b, 18);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 17);
+    assert_int_equal(b.requests[16].offset, PIECE);
+    assert_int_equal(b.requests[16].length, 4 * PIECE);
+}
+
+static void test_few_connections_nearby(void **state)
+{
+    struct bench b;
+    struct timespec pause = {.tv_nsec = 50000000};
+    (void)state;
+    bench_begin(&b, 1);
+    fake_pace(b.source, 200, 10000000);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 8; i++)
+        submit(&b, 2 * i, DLF_DEMAND);
+    wait_requests(&b, 4);
+    nanosleep(&pause, NULL);
+    assert_int_equal(fake_requests(b.source, b.requests), 4);
+    fake_hold(b.source, false);
+    wait_done(&b, 8);
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +470,12 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_server_without_ranges),
         cmocka_unit_test(test_shutdown_answers_everybody),
+        cmocka_unit_test(test_stream_is_one_plain_get),
+        cmocka_unit_test(test_demand_overtakes_a_stream),
+        cmocka_unit_test(test_broken_stream_leaves_pieces),
+        cmocka_unit_test(test_missing_stream_fails_when_replaceable),
+        cmocka_unit_test(test_far_networks_bridge_gaps),
+        cmocka_unit_test(test_few_connections_nearby),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
