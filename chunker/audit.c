@@ -1,5 +1,5 @@
 /* From the manifests down: manifests and indexes first, which say what the packs must hold; packs
- * are in audit_pack.c. */
+ * are in audit_pack.c, boot packs in audit_boot.c. */
 #include "chunker/audit.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chunker/audit_boot.h"
 #include "chunker/audit_pack.h"
 #include "chunker/log.h"
 
@@ -110,7 +111,14 @@ static int check_index(struct audit *audit, const struct dlf_manifest *manifest)
     return check_pages(audit, source);
 }
 
-/* NAME.dlfuse, its copy, its index. */
+/* What a manifest names: its index, then its boot pack, which is compared with the index. */
+static int check_objects(struct audit *audit, const struct dlf_manifest *manifest)
+{
+    int rc = check_index(audit, manifest);
+    return rc < 0 ? rc : audit_boot(audit, manifest);
+}
+
+/* NAME.dlfuse, its copy, its objects. */
 static int check_image(struct audit *audit, const char *name)
 {
     struct dlf_manifest manifest;
@@ -130,10 +138,10 @@ static int check_image(struct audit *audit, const char *name)
         audit_damage(audit, "%s (the copy of %s" DLF_MANIFEST_SUFFIX ")", why.msg, name);
     else if (!dlf_sha256_equal(&digest, &copy_digest))
         audit_damage(audit, "%s/%s: its SHA-256 is not its name", audit->store->path, path);
-    return check_index(audit, &manifest);
+    return check_objects(audit, &manifest);
 }
 
-/* A file in manifest/: its name, its index. */
+/* A file in manifest/: its name, its objects. */
 static int check_kept_manifest(struct audit *audit, const char *hex)
 {
     struct dlf_manifest manifest;
@@ -154,7 +162,7 @@ static int check_kept_manifest(struct audit *audit, const char *hex)
         audit_damage(audit, "%s/%s: its SHA-256 is not its name", audit->store->path, path);
         return 0;
     }
-    return check_index(audit, &manifest);
+    return check_objects(audit, &manifest);
 }
 
 static int check_list(struct audit *audit,
@@ -211,6 +219,8 @@ static int check_everything(struct audit *audit, struct dlf_err *err)
         rc = check_list(audit, list_manifests, check_kept_manifest, err);
     if (rc == 0)
         rc = check_list(audit, list_indexes, check_unused_index, err);
+    if (rc == 0)
+        rc = audit_unused_boots(audit, err);
     return rc;
 }
 
@@ -242,6 +252,7 @@ void audit_free(struct audit *audit)
     for (uint32_t i = 0; i < audit->source_count; i++)
         stored_index_close(&audit->sources[i].index);
     free(audit->sources);
+    free(audit->boots);
     free(audit->pack);
     free(audit->content);
     dlf_decoder_free(audit->decoder);

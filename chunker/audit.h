@@ -22,9 +22,16 @@ struct audit_source {
     char name[DLF_NAME_MAX + 1]; /* the same */
 };
 
+/* A boot pack that was checked, with the index that it was compared with. */
+struct audit_boot {
+    struct dlf_sha256 boot;
+    struct dlf_sha256 index;
+};
+
 struct audit_counts {
     uint64_t manifests;
     uint64_t indexes;
+    uint64_t boot_packs;
     uint64_t packs;
     uint64_t chunks;       /* stored chunks that were checked */
     uint64_t bytes;        /* of all objects read */
@@ -41,6 +48,8 @@ struct audit {
     struct audit_counts counts;
     struct audit_source *sources;
     uint32_t source_count;
+    struct audit_boot *boots;
+    uint32_t boot_count;
     struct pack_set packs; /* that indexes name */
     struct reference_list references;
     uint8_t *pack;    /* a pack being checked, DLF_PACK_MAX + 1 bytes */

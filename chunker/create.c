@@ -7,12 +7,14 @@
 
 #include "chunker/build.h"
 #include "chunker/command.h"
+#include "chunker/create_boot.h"
 #include "chunker/create_options.h"
 #include "chunker/json.h"
 #include "chunker/log.h"
 
 struct create {
     struct create_options options;
+    struct create_boot boot;
     bool changed; /* a new manifest was published */
     struct dlf_manifest manifest;
     struct dlf_sha256 manifest_digest;
@@ -74,7 +76,12 @@ static int build_and_publish(struct create *c, struct store *store, struct input
     library_close(&library);
     if (rc < 0)
         return rc;
-    if (known && dlf_sha256_equal(&previous.index, &result->manifest.index)) {
+    rc = create_boot_make(&c->boot, store, &c->options, known ? &previous : NULL, &result->manifest,
+                          err);
+    if (rc < 0)
+        return rc;
+    if (known && dlf_sha256_equal(&previous.index, &result->manifest.index) &&
+        dlf_sha256_equal(&previous.boot, &result->manifest.boot)) {
         c->manifest = previous;
         return 0;
     }
@@ -84,6 +91,31 @@ static int build_and_publish(struct create *c, struct store *store, struct input
     c->manifest.serial = previous.serial + 1;
     c->manifest.created = c->options.created;
     return publish(c, store, err);
+}
+
+static void print_json_tally(struct json *json, const char *key, const struct profile_tally *tally)
+{
+    json_open(json, key, '{');
+    json_u64(json, "chunks", tally->chunks);
+    json_u64(json, "bytes", tally->bytes);
+    json_close(json, '}');
+}
+
+static void print_json_boot(struct json *json, const struct create *c)
+{
+    json_u64(json, "boot_bytes", c->manifest.boot_size);
+    json_u64(json, "boot_data_bytes", c->boot.data_bytes);
+    json_u64(json, "boot_chunks", c->boot.chunks);
+    json_u64(json, "later_chunks", c->boot.later);
+    if (!c->boot.mapped)
+        return;
+    json_open(json, "profile", '{');
+    json_u64(json, "traces", c->boot.traces.count);
+    json_bool(json, "carried_over", c->boot.carried);
+    print_json_tally(json, "content", &c->boot.counts.content);
+    print_json_tally(json, "position", &c->boot.counts.position);
+    print_json_tally(json, "lost", &c->boot.counts.lost);
+    json_close(json, '}');
 }
 
 static void print_json(const struct create *c, const struct build_result *r)
@@ -107,11 +139,30 @@ static void print_json(const struct create *c, const struct build_result *r)
     json_u64(&json, "packs", r->counts.packs);
     json_u64(&json, "new_packs", r->counts.new_packs);
     json_u64(&json, "index_bytes", c->manifest.index_size);
+    print_json_boot(&json, c);
     json_string(&json, "filesystem", filesystem_name(r->filesystem));
     json_string(&json, "cut", cut_kind_name(r->cut));
     json_double(&json, "seconds", c->seconds);
     json_close(&json, '}');
     json_end(&json);
+}
+
+static void print_boot(const struct create *c)
+{
+    const struct profile_counts *n = &c->boot.counts;
+    double bytes = (double)(n->content.bytes + n->position.bytes + n->lost.bytes);
+    double percent = bytes > 0 ? 100 / bytes : 0;
+    if (c->boot.mapped)
+        log_note("profile%s: %.1f%% of its %.1f MB found by content, %.1f%% by place (%" PRIu64
+                 " chunks), %.1f%% lost (%" PRIu64 ")",
+                 c->boot.carried ? " of the version before" : "",
+                 (double)n->content.bytes * percent, bytes / 1e6,
+                 (double)n->position.bytes * percent, n->position.chunks,
+                 (double)n->lost.bytes * percent, n->lost.chunks);
+    if (c->manifest.boot_size)
+        log_note("boot pack: %" PRIu32 " chunks, %.1f MB, in %.1f MB; %" PRIu32 " chunks later",
+                 c->boot.chunks, (double)c->boot.data_bytes / 1e6,
+                 (double)c->manifest.boot_size / 1e6, c->boot.later);
 }
 
 static void print_summary(const struct create *c, const struct build_result *r)
@@ -127,6 +178,7 @@ static void print_summary(const struct create *c, const struct build_result *r)
              c->options.name, c->manifest.serial, (double)c->manifest.image_size / mb,
              (double)r->data_bytes / mb, r->counts.chunks, r->counts.new_chunks,
              (double)r->counts.new_bytes / mb, r->counts.new_packs, c->seconds);
+    print_boot(c);
 }
 
 static double now(void)
@@ -136,22 +188,32 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+static int create_in(struct create *c, struct input *input, struct build_result *result,
+                     struct dlf_err *err)
+{
+    struct store store;
+    int rc = store_open(&store, c->options.store_path, true, err);
+    if (rc < 0)
+        return rc;
+    rc = store_lock(&store, err);
+    if (rc == 0)
+        rc = build_and_publish(c, &store, input, result, err);
+    store_close(&store);
+    return rc;
+}
+
 /* Everything behind the arguments. */
 static int create(struct create *c, struct build_result *result, struct dlf_err *err)
 {
-    struct store store;
     struct input input;
-    int rc = input_open(&input, c->options.image_path, err);
+    int rc = create_boot_read(&c->boot, &c->options, err);
     if (rc < 0)
         return rc;
-    rc = store_open(&store, c->options.store_path, true, err);
+    rc = input_open(&input, c->options.image_path, err);
     if (rc == 0) {
-        rc = store_lock(&store, err);
-        if (rc == 0)
-            rc = build_and_publish(c, &store, &input, result, err);
-        store_close(&store);
+        rc = create_in(c, &input, result, err);
+        input_close(&input);
     }
-    input_close(&input);
     return rc;
 }
 
@@ -164,13 +226,14 @@ int command_create(int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     double start = now();
-    if (create(&c, &result, &err) < 0) {
-        log_error("%s", err.msg);
-        return EXIT_FAILED;
-    }
+    int rc = create(&c, &result, &err);
     c.seconds = now() - start;
-    if (c.options.json)
+    if (rc == 0 && c.options.json)
         print_json(&c, &result);
-    print_summary(&c, &result);
-    return command_flush(EXIT_OK);
+    if (rc == 0)
+        print_summary(&c, &result);
+    else
+        log_error("%s", err.msg);
+    create_boot_free(&c.boot);
+    return rc < 0 ? EXIT_FAILED : command_flush(EXIT_OK);
 }

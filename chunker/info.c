@@ -11,6 +11,7 @@
 #include "chunker/json.h"
 #include "chunker/log.h"
 #include "chunker/pack_set.h"
+#include "chunker/stored_boot.h"
 #include "chunker/stored_index.h"
 #include "format/codec.h"
 
@@ -31,6 +32,7 @@ struct info {
     struct dlf_manifest manifest;
     struct dlf_sha256 manifest_digest;
     struct stored_index index;
+    struct stored_boot boot; /* its table is empty when the image has none */
     struct pack_set packs;
     const uint32_t *numbers; /* of the index being read: its packs' numbers in the set */
     struct place *places;    /* sorted, each once */
@@ -152,6 +154,8 @@ static int gather(struct info *info, const struct store *store, const char *name
     int rc = store_read_manifest(store, name, &info->manifest, &info->manifest_digest, err);
     if (rc == 0)
         rc = stored_index_open(&info->index, store, &info->manifest, err);
+    if (rc == 0 && info->manifest.boot_size)
+        rc = stored_boot_open(&info->boot, store, &info->manifest, err);
     if (rc < 0)
         return rc;
     info->places = calloc((size_t)info->index.head.record_count + 1, sizeof(*info->places));
@@ -167,6 +171,7 @@ static int gather(struct info *info, const struct store *store, const char *name
 static void info_free(struct info *info)
 {
     stored_index_close(&info->index);
+    stored_boot_close(&info->boot);
     pack_set_free(&info->packs);
     store_list_free(&info->others);
     free(info->places);
@@ -220,6 +225,11 @@ static void print_json(const struct info *info)
     json_u64(&json, "pack_bytes", pack_bytes(head));
     json_u64(&json, "index_bytes", info->index.size_bytes);
     json_u64(&json, "index_head_bytes", info->manifest.index_head_size);
+    json_u64(&json, "boot_bytes", info->manifest.boot_size);
+    json_u64(&json, "boot_table_bytes", info->manifest.boot_table_size);
+    json_u64(&json, "boot_data_bytes", info->boot.table.data_size);
+    json_u64(&json, "boot_chunks", info->boot.table.record_count);
+    json_u64(&json, "later_chunks", info->boot.table.later_count);
     json_open(&json, "codecs", '{');
     for (unsigned i = 0; i < 256; i++) {
         if (info->codec_records[i])
@@ -270,6 +280,13 @@ static void print_text(const struct info *info)
     printf("packs     %u, %" PRIu64 " bytes\n", head->pack_count, pack_bytes(head));
     printf("index     %" PRIu64 " bytes, head %u\n", info->index.size_bytes,
            info->manifest.index_head_size);
+    if (info->manifest.boot_size)
+        printf("boot pack %" PRIu64 " bytes, table %u: %u chunks of %" PRIu64
+               " bytes, %.1f%% of the data; %u later\n",
+               info->manifest.boot_size, info->manifest.boot_table_size,
+               info->boot.table.record_count, info->boot.table.data_size,
+               100 * ratio(info->boot.table.data_size, head->data_size),
+               info->boot.table.later_count);
     for (size_t i = 0; i < info->others.count; i++) {
         if (strcmp(info->others.names[i], info->manifest.name) != 0)
             printf("shared    with %s: %" PRIu64 " chunks, %" PRIu64 " stored bytes\n",

@@ -15,7 +15,7 @@
 
 #define LOCK_NAME ".lock"
 
-static const char *const kinds[] = {"pack", "index", "manifest"};
+static const char *const kinds[] = {"pack", "index", "boot", "manifest"};
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
 static int make_directories(struct store *store, struct dlf_err *err)

@@ -3,7 +3,7 @@
  *
  *      NAME.dlfuse           the manifest of an image's current version; replaced atomically, last
  *      manifest/SHA256       a copy of each manifest
- *      index/SHA256, pack/SHA256
+ *      index/SHA256, pack/SHA256, boot/SHA256
  *      .lock                 held by whoever adds to the store
  *      .tmp-PID-N            in any of these directories: being written, or left by a killed run
  *
@@ -53,7 +53,7 @@ void store_close(struct store *store);
  */
 int store_lock(struct store *store, struct dlf_err *err);
 
-/* kind: "pack", "index", "manifest", or NULL for the store itself. Any thread. */
+/* kind: "pack", "index", "boot", "manifest", or NULL for the store itself. Any thread. */
 int store_temp_open(struct store *store, const char *kind, struct store_temp *temp,
                     struct dlf_err *err);
 
@@ -74,6 +74,10 @@ int store_put(struct store *store, const char *kind, const char *path, const voi
 
 /* Makes the names in kind (NULL: the store itself) durable. */
 int store_sync(struct store *store, const char *kind, struct dlf_err *err);
+
+/* The digest of an open file's first size bytes. -EBADMSG when it has not so many, -ENOMEM, or why
+ * it cannot be read. Any thread. */
+int store_hash(int fd, uint64_t size, struct dlf_sha256 *digest);
 
 /* True when KIND/HEX is there with that size and its bytes have that digest. Reads it. Any thread.
  */

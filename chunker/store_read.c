@@ -120,23 +120,25 @@ int store_object_open(const struct store *store, const char *path, uint64_t *siz
     return fd;
 }
 
-/* The digest of the first size bytes of an open file. */
-static bool hash_file(int fd, uint64_t size, struct dlf_sha256 *digest)
+int store_hash(int fd, uint64_t size, struct dlf_sha256 *digest)
 {
     struct dlf_sha256_ctx *ctx = dlf_sha256_begin();
     uint8_t *buffer = malloc(HASH_BUFFER_BYTES);
-    bool ok = ctx && buffer;
-    for (uint64_t at = 0; ok && at < size;) {
+    struct dlf_sha256 found = {{0}};
+    int rc = ctx && buffer ? 0 : -ENOMEM;
+    for (uint64_t at = 0; rc == 0 && at < size;) {
         size_t part = size - at < HASH_BUFFER_BYTES ? (size_t)(size - at) : HASH_BUFFER_BYTES;
-        ok = io_pread(fd, buffer, part, at) == 0;
-        if (ok)
+        rc = io_pread(fd, buffer, part, at);
+        if (rc == 0)
             dlf_sha256_add(ctx, buffer, part);
         at += part;
     }
     free(buffer);
     if (ctx)
-        *digest = dlf_sha256_end(ctx);
-    return ok;
+        found = dlf_sha256_end(ctx);
+    if (rc == 0)
+        *digest = found;
+    return rc;
 }
 
 bool store_has_intact(const struct store *store, const char *kind, const struct dlf_sha256 *digest,
@@ -150,7 +152,7 @@ bool store_has_intact(const struct store *store, const char *kind, const struct 
     if (fd < 0)
         return false;
     bool same =
-        found_size == size && hash_file(fd, size, &found) && dlf_sha256_equal(&found, digest);
+        found_size == size && store_hash(fd, size, &found) == 0 && dlf_sha256_equal(&found, digest);
     close(fd);
     return same;
 }

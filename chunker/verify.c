@@ -26,6 +26,7 @@ static void print_json_counts(struct json *json, const struct audit_counts *coun
     json_u64(json, "damages", counts->damages);
     json_u64(json, "manifests", counts->manifests);
     json_u64(json, "indexes", counts->indexes);
+    json_u64(json, "boot_packs", counts->boot_packs);
     json_u64(json, "packs", counts->packs);
     json_u64(json, "unused_packs", counts->unused_packs);
     json_u64(json, "chunks", counts->chunks);
@@ -36,10 +37,10 @@ static void print_json_counts(struct json *json, const struct audit_counts *coun
 
 static void print_counts(const struct audit_counts *counts)
 {
-    log_note("%" PRIu64 " manifests, %" PRIu64 " indexes, %" PRIu64 " packs (%" PRIu64
-             " unused), %" PRIu64 " chunks, %.1f MB: %" PRIu64 " damaged",
-             counts->manifests, counts->indexes, counts->packs, counts->unused_packs,
-             counts->chunks, (double)counts->bytes / 1e6, counts->damages);
+    log_note("%" PRIu64 " manifests, %" PRIu64 " indexes, %" PRIu64 " boot packs, %" PRIu64
+             " packs (%" PRIu64 " unused), %" PRIu64 " chunks, %.1f MB: %" PRIu64 " damaged",
+             counts->manifests, counts->indexes, counts->boot_packs, counts->packs,
+             counts->unused_packs, counts->chunks, (double)counts->bytes / 1e6, counts->damages);
 }
 
 static int verify(const char *store_path, const char *name, bool as_json)
