@@ -1,13 +1,19 @@
 /*
- * Read-ahead: a reader that goes on where it stopped gets what comes next fetched before it asks,
- * in a window that doubles. ahead_lock (a leaf) guards the streams; chunks are asked for without
- * it.
+ * What will probably be read soon. Read-ahead: a reader that goes on where it stopped gets what
+ * comes next fetched before it asks, in a window that doubles. Read-around: on a far network, where
+ * a round trip is worth many bytes, a read that has to wait brings its neighbourhood along, because
+ * what is read together mostly lies together. ahead_lock (a leaf) guards streams and
+ * around_next_us; chunks are asked for without it.
  */
 #include "fuse/image_private.h"
+#include "fuse/util.h"
 
 /* Bytes: the first window, and the largest. 4 MiB covers 1 Gbit/s times 32 ms. */
 #define WINDOW_MIN ((uint64_t)256 << 10)
 #define WINDOW_MAX ((uint64_t)4 << 20)
+
+/* Bytes: a smaller neighbourhood is not worth asking for. */
+#define AROUND_MIN ((uint64_t)128 << 10)
 
 /* Bytes by which a read may miss its place: several threads of a kernel reader come out of order.
  */
@@ -61,14 +67,10 @@ static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, 
     pthread_mutex_unlock(&im->ahead_lock);
 }
 
-void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size)
+/* Asks for all chunks in [at, to) as far as the index is known. */
+static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
 {
-    uint64_t at;
-    uint64_t to;
     uint64_t image_size = dlf_pages_head(im->pages)->image_size;
-    if (!im->prefetch)
-        return;
-    advance_stream(im, offset, offset + size, &at, &to);
     if (to > image_size)
         to = image_size;
     while (at < to) {
@@ -84,4 +86,50 @@ void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size)
             return;
         at = spot.end;
     }
+}
+
+void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size)
+{
+    uint64_t from;
+    uint64_t to;
+    if (!im->prefetch)
+        return;
+    advance_stream(im, offset, offset + size, &from, &to);
+    prefetch(im, from, to);
+}
+
+/*
+ * Bytes of image that are worth a round trip: what half of one could bring, at two bytes of content
+ * for one on the wire. 0 when that is less than a chunk, or too soon after the last time: half of
+ * the network is left to those who wait.
+ */
+static uint64_t around_window(struct dlf_image *im)
+{
+    struct dlf_pace pace;
+    dlf_sched_pace(im->sched, &pace);
+    uint64_t window = pace.bytes_per_s * pace.rtt_us / 1000000;
+    uint64_t now = dlf_now_us();
+    if (window < AROUND_MIN)
+        return 0;
+    if (window > WINDOW_MAX)
+        window = WINDOW_MAX;
+    pthread_mutex_lock(&im->ahead_lock);
+    bool go = now >= im->around_next_us;
+    if (go)
+        im->around_next_us = now + window * 1000000 / pace.bytes_per_s / 2;
+    pthread_mutex_unlock(&im->ahead_lock);
+    return go ? window : 0;
+}
+
+void dlf_image_read_around(struct dlf_image *im, uint64_t offset)
+{
+    if (!im->prefetch || atomic_load(&im->boot_state) == DLF_BOOT_STREAMING ||
+        atomic_load(&im->boot_state) == DLF_BOOT_DONE)
+        return;
+    uint64_t window = around_window(im);
+    if (!window)
+        return;
+    /* Forward first: that is what follows in the same request. */
+    prefetch(im, offset, offset + window * 3 / 4);
+    prefetch(im, offset > window / 4 ? offset - window / 4 : 0, offset);
 }

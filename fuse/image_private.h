@@ -52,6 +52,7 @@ struct dlf_image {
     pthread_mutex_t ahead_lock;
     struct ahead_stream streams[AHEAD_STREAMS];
     uint64_t ahead_clock;
+    uint64_t around_next_us; /* before it no neighbourhood is asked for */
 
     pthread_mutex_t boot_lock;
     bool opened; /* pages and cache are there */
@@ -104,7 +105,8 @@ void dlf_image_boot_settled(struct dlf_image *image);
 /* image_boot.c: the cache's boot_failed callback. cookie is the image. */
 void dlf_image_boot_failed(void *cookie, const struct dlf_err *err);
 
-/* image_ahead.c: a read of [offset, offset + size) was made. */
+/* image_ahead.c: a read of [offset, offset + size) was made; one at offset has to wait. */
 void dlf_image_read_ahead(struct dlf_image *image, uint64_t offset, uint32_t size);
+void dlf_image_read_around(struct dlf_image *image, uint64_t offset);
 
 #endif

@@ -34,6 +34,7 @@ struct image_read {
     atomic_int rc;              /* the first failure */
     atomic_uint_fast64_t again; /* UINT64_MAX, or from where to walk once more */
     bool waited;
+    bool missed; /* a chunk had to be asked for that nobody had thought of */
     uint64_t begun_ms;
     void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size);
     void *cookie;
@@ -210,6 +211,7 @@ static bool step(struct image_read *r)
             r->waited = true;
         else
             drop_part(r);
+        r->missed |= rc == DLF_CACHE_ASKED;
         if (rc < 0) {
             fail(r, rc);
             return false;
@@ -224,6 +226,8 @@ static void walk(struct image_read *r)
     r->parts_used = 0;
     while (atomic_load(&r->rc) == 0 && r->cursor < r->end && r->parts_used < READ_PARTS && step(r))
         ;
+    if (r->missed && r->cursor == r->end)
+        dlf_image_read_around(r->image, r->end);
     if (last_of(r))
         go_on(r);
 }

@@ -292,6 +292,11 @@ void dlf_sched_last_failure(struct dlf_sched *s, struct dlf_err *err)
         dlf_fail(err, EIO, "no answer yet");
 }
 
+void dlf_sched_pace(const struct dlf_sched *s, struct dlf_pace *pace)
+{
+    dlf_source_pace(s->source, pace);
+}
+
 void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
 {
     uint32_t all = dlf_source_all(s->source);

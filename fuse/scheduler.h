@@ -118,6 +118,9 @@ void dlf_sched_last_failure(struct dlf_sched *sched, struct dlf_err *err);
 /* As dlf_source_announce. */
 void dlf_sched_announce(struct dlf_sched *sched);
 
+/* What is known of the network. Any thread. */
+void dlf_sched_pace(const struct dlf_sched *sched, struct dlf_pace *pace);
+
 /* Any thread. */
 void dlf_sched_stats(const struct dlf_sched *sched, struct dlf_sched_stats *stats);
 const struct dlf_source *dlf_sched_source(const struct dlf_sched *sched);
