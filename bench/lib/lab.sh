@@ -4,7 +4,6 @@
 #
 #   make_mirror DIRECTORY       nginx serves DIRECTORY in a network namespace of its own
 #   link_mirror RATE RTT_MS     from now on: MIRROR_URL is how to reach it
-#   mirror_wire_bytes           bytes that left the mirror until now, all headers included
 #   count_requests              MIRROR_REQUESTS: requests that nginx has read until now, those for
 #                               the count not counted
 #   proxy_cpu_ms RTT_MS         CPU time of that delay's proxy until now
@@ -60,10 +59,6 @@ link_mirror() {
     MIRROR_RATE=$rate
     MIRROR_RTT=$rtt
     MIRROR_URL=http://$NGINX_ADDRESS:${PROXY_PORT[$rtt]}
-}
-
-mirror_wire_bytes() {
-    ip -n "$NETWORK" -j -s link show dev server | jq '.[0].stats64.tx.bytes'
 }
 
 # The number in the third line of nginx's status, less the questions for it.
