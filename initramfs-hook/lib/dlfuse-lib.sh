@@ -148,7 +148,8 @@ dlfuse_spawn() {
         cp /usr/lib/dlfuse/$DLFUSE_UNIT /run/systemd/system/
         printf "DLFUSE_OPTIONS='%s'\nDLFUSE_URL='%s'\n" "$options" "$url" >$DLFUSE_STATE/env
         systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
-        systemctl start --no-block $DLFUSE_UNIT
+        # Waits for the program to run, so that nobody takes it for missing.
+        systemctl start $DLFUSE_UNIT
     else
         setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
         echo $! >$DLFUSE_STATE/pid
@@ -176,8 +177,18 @@ dlfuse_prepare() {
     }
 }
 
-# dlfuse_start URL: 0 when the daemon has been started, now or before.
+# dlfuse_start URL: 0 when the daemon has been started, now or before. Who comes while another does that leaves it to
+# the other: a watcher of addresses and dracut's main loop may see the same one.
 dlfuse_start() {
+    local status=0
+    mkdir -p $DLFUSE_STATE
+    mkdir $DLFUSE_STATE/starting 2>/dev/null || return 0
+    dlfuse_start_alone "$1" || status=$?
+    rmdir $DLFUSE_STATE/starting
+    return $status
+}
+
+dlfuse_start_alone() {
     local stale=no
     # In this order: a mount that is seen here and a daemon that is gone afterwards mean that it died.
     ! dlfuse_is_mounted "$DLFUSE_MOUNT" || stale=yes

@@ -26,7 +26,7 @@ dlfuse_wait() {
 
 if [ ! -e "$DLFUSE_ATTACHED" ] && _url=$(dlfuse_url); then
     # Network modules that run no handler, and daemons that died: an address is enough to start, the daemon retries.
-    if [ -n "$(ip -o address show up scope global 2>/dev/null)" ]; then
+    if dlfuse_has_address; then
         dlfuse_start "$_url"
     fi
     dlfuse_attach || dlfuse_wait "$_url"

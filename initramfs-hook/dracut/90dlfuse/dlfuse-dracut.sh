@@ -18,3 +18,6 @@ dlfuse_url() {
     done
     return 1
 }
+
+# 0 when some interface is up and has an address that reaches further than its own link.
+dlfuse_has_address() { [ -n "$(ip -o address show up scope global 2>/dev/null)" ]; }

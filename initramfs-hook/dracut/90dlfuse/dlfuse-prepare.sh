@@ -3,11 +3,25 @@
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 
-if dlfuse_url >/dev/null; then
+# systemd-networkd calls no network root handler, and jobs of initqueue/settled wait for all devices of the machine.
+# This one sees the first address beside that, starts the daemon, and has dracut's main loop attach the image as soon
+# as it can. Called in the background.
+dlfuse_watch_address() {
+    until dlfuse_has_address; do
+        sleep 0.1
+    done
+    dlfuse_start "$1"
+    /sbin/initqueue --onetime --unique --name dlfuse /sbin/dlfuseroot any "dlfuse:$1"
+}
+
+if _url=$(dlfuse_url); then
     dlfuse_prepare
     # No ip= means DHCP, as with dracut's other network modules. networkd takes the first file that fits.
     if [ -x /usr/lib/systemd/systemd-networkd ]; then
         mkdir -p /run/systemd/network
         printf '[Match]\nType=ether\nKind=!*\n[Network]\nDHCP=yes\n' >/run/systemd/network/zzzz-dlfuse.network
+        # The unit of this hook ends its shell only, not what that has started.
+        dlfuse_watch_address "$_url" </dev/null >/dev/null 2>&1 &
     fi
 fi
+unset _url
