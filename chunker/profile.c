@@ -84,7 +84,7 @@ static int parse(struct reading *in, const char *text, size_t size, struct dlf_e
     for (const char *at = text; rc == 0 && at < text + size; line++) {
         const char *end = memchr(at, '\n', size - (size_t)(at - text));
         size_t length = end ? (size_t)(end - at) : 0;
-        if (!end || length >= sizeof(copy) || memchr(at, 0, length))
+        if (!end || length >= sizeof(copy) - 1 || memchr(at, 0, length))
             return dlf_fail(err, EBADMSG, "line %u: cut short, too long, or not text", line);
         memcpy(copy, at, length);
         copy[length] = 0;

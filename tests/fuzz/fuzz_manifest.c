@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/boot.h"
 #include "format/index.h"
 #include "format/manifest.h"
 
@@ -21,6 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!dlf_name_valid(m.name) || m.serial == 0 || m.image_size > DLF_IMAGE_MAX ||
         m.index_size > DLF_INDEX_MAX || m.index_head_size < DLF_INDEX_FIXED_SIZE ||
         m.index_head_size > DLF_INDEX_HEAD_MAX || m.index_head_size > m.index_size)
+        abort();
+    if (m.boot_size
+            ? m.boot_table_size < DLF_BOOT_FIXED_SIZE || m.boot_table_size > DLF_BOOT_TABLE_MAX ||
+                  m.boot_table_size > m.boot_size || m.boot_size > DLF_BOOT_MAX
+            : m.boot_table_size != 0)
         abort();
     int n = dlf_manifest_format(&m, again, sizeof(again));
     if (n < 0 || (size_t)n != size || memcmp(again, data, size) != 0)

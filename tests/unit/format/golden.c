@@ -40,8 +40,8 @@ static uint8_t random_byte(struct maker *m)
     return (uint8_t)(m->random >> 56);
 }
 
-/* One LZ4 block for length times the same byte: a literal, a match of offset 1, five literals. */
-static uint32_t run_block(uint8_t *out, uint8_t byte, uint32_t length)
+/* A literal, a match of offset 1, five literals. */
+uint32_t golden_lz4_run(uint8_t *out, uint8_t byte, uint32_t length)
 {
     uint8_t *p = out;
     uint32_t match = length - 1 - 5; /* at least 4 + 15 here */
@@ -78,7 +78,7 @@ static void add_chunk(struct maker *m, unsigned i)
         r->length = 64 + i % 300;
         r->codec = DLF_CODEC_LZ4;
         memset(content, (int)(1 + i % 255), r->length);
-        r->stored_length = run_block(stored, (uint8_t)(1 + i % 255), r->length);
+        r->stored_length = golden_lz4_run(stored, (uint8_t)(1 + i % 255), r->length);
     } else {
         r->length = 1 + i % 97;
         r->codec = DLF_CODEC_RAW;

@@ -40,6 +40,9 @@ struct golden {
 struct golden *golden_make(void);
 void golden_free(struct golden *g);
 
+/* One LZ4 block for length (at least 25) times the same byte. Returns its size. */
+uint32_t golden_lz4_run(uint8_t *out, uint8_t byte, uint32_t length);
+
 /* A whole file below the golden directory; NULL when it cannot be read. The caller frees it. */
 uint8_t *golden_read(const char *path, size_t *size);
 

@@ -10,8 +10,10 @@
 
 #include "format/codec.h"
 #include "golden.h"
+#include "golden_boot.h"
 
 #define MANIFEST "golden.dlfuse"
+#define BOOT_MANIFEST "golden-boot.dlfuse"
 
 static struct golden *golden;
 
@@ -132,6 +134,84 @@ static void the_files_are_read_as_the_image(void **state)
     free(image);
     free(index);
     free(text);
+}
+
+static void same_object(const char *kind, const struct dlf_sha256 *digest, const void *wanted,
+                        size_t size)
+{
+    char path[DLF_OBJECT_PATH_MAX];
+    dlf_object_path(path, kind, digest);
+    same_file(path, wanted, size);
+}
+
+static void the_boot_image_is_written_byte_for_byte(void **state)
+{
+    (void)state;
+    struct golden_boot g;
+    golden_boot_make(&g);
+    struct dlf_sha256 digest = dlf_sha256(g.text, g.text_size);
+    assert_true(g.text_size > 0);
+    same_file(BOOT_MANIFEST, g.text, g.text_size);
+    same_object("manifest", &digest, g.text, g.text_size);
+    same_object("index", &g.manifest.index, g.index, g.manifest.index_size);
+    same_object("pack", &g.pack_entry.sha256, g.pack, g.pack_entry.size);
+    same_object(DLF_BOOT_KIND, &g.manifest.boot, g.boot, g.manifest.boot_size);
+}
+
+/* Decodes a record's stored bytes; those of a codec that the build does not have are compared. */
+static void same_content(const struct dlf_record *r, const uint8_t *stored, const uint8_t *image)
+{
+    uint8_t content[512];
+    struct dlf_err err;
+    struct dlf_sha256 got = dlf_sha256(stored, r->stored_length);
+    assert_true(dlf_sha256_equal(&got, &r->sha256));
+    assert_true(r->length <= sizeof(content));
+    if (!dlf_codec_available(r->codec))
+        return;
+    assert_works(dlf_decode(r->codec, stored, r->stored_length, content, r->length, &err), err);
+    assert_true(dlf_xxh3(content, r->length) == r->xxh3);
+    assert_memory_equal(content, image + r->offset, r->length);
+}
+
+/* The boot pack alone gives its chunks, and the index says the same of them. */
+static void the_boot_pack_is_read(void **state)
+{
+    (void)state;
+    struct golden_boot g;
+    struct dlf_manifest m;
+    struct dlf_boot_table t;
+    struct dlf_err err;
+    size_t size = 0;
+    golden_boot_make(&g);
+    uint8_t *text = golden_read(BOOT_MANIFEST, &size);
+    assert_non_null(text);
+    assert_works(dlf_manifest_parse(&m, (const char *)text, size, &err), err);
+    uint8_t *index = object("index", &m.index, m.index_size);
+    uint8_t *pack = object("pack", &g.pack_entry.sha256, g.pack_entry.size);
+    uint8_t *boot = object(DLF_BOOT_KIND, &m.boot, m.boot_size);
+    struct dlf_sha256 got = dlf_sha256(boot, m.boot_table_size);
+    assert_true(dlf_sha256_equal(&got, &m.boot_table));
+    assert_works(dlf_boot_table_parse(&t, boot, m.boot_table_size, m.image_size, m.boot_size,
+                                      dlf_manifest_chunks(&m), &err),
+                 err);
+    assert_int_equal(t.record_count, GOLDEN_BOOT_RECORDS);
+    assert_int_equal(t.later_count, GOLDEN_BOOT_LATER);
+    assert_int_equal(t.later[0], 1);
+    for (uint32_t i = 0; i < t.record_count; i++) {
+        const struct dlf_record *r = &t.records[i];
+        struct dlf_record indexed;
+        dlf_record_read(&indexed, index + m.index_head_size + (size_t)r->pack * DLF_RECORD_SIZE);
+        assert_int_equal(indexed.offset, r->offset);
+        assert_int_equal(indexed.length, r->length);
+        assert_true(indexed.xxh3 == r->xxh3);
+        same_content(r, boot + r->pack_offset, g.image);
+        same_content(&indexed, pack + indexed.pack_offset, g.image);
+    }
+    dlf_boot_table_free(&t);
+    free(text);
+    free(index);
+    free(pack);
+    free(boot);
 }
 
 /* What docs/FORMAT.md promises of every manifest that was read. */
@@ -261,6 +341,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_store_is_written_byte_for_byte),
+        cmocka_unit_test(the_boot_image_is_written_byte_for_byte),
+        cmocka_unit_test(the_boot_pack_is_read),
         cmocka_unit_test(the_files_are_read_as_the_image),
         cmocka_unit_test(flipped_manifests),
         cmocka_unit_test(flipped_heads),
