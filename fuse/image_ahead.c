@@ -88,11 +88,18 @@ static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
     }
 }
 
-void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size)
+/* Does the boot pack know what comes next? Until the boot is over it does, unless a read missed. */
+static bool foreseen(struct dlf_image *im)
+{
+    uint8_t boot = atomic_load_explicit(&im->boot_state, memory_order_relaxed);
+    return (boot == DLF_BOOT_STREAMING || boot == DLF_BOOT_DONE) && !atomic_load(&im->ready);
+}
+
+void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size, bool missed)
 {
     uint64_t from;
     uint64_t to;
-    if (!im->prefetch)
+    if (!im->prefetch || (foreseen(im) && !missed))
         return;
     advance_stream(im, offset, offset + size, &from, &to);
     prefetch(im, from, to);
@@ -123,8 +130,7 @@ static uint64_t around_window(struct dlf_image *im)
 
 void dlf_image_read_around(struct dlf_image *im, uint64_t offset)
 {
-    if (!im->prefetch || atomic_load(&im->boot_state) == DLF_BOOT_STREAMING ||
-        atomic_load(&im->boot_state) == DLF_BOOT_DONE)
+    if (!im->prefetch || foreseen(im))
         return;
     uint64_t window = around_window(im);
     if (!window)

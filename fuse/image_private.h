@@ -67,7 +67,7 @@ struct dlf_image {
     pthread_cond_t fill_changed; /* ready or closing */
     pthread_t fill_starter;      /* waits for the machine to have booted */
     bool fill_starter_runs;
-    bool ready;
+    atomic_bool ready;
     bool closing;
     uint32_t fill_delay_ms; /* at most, after ready */
     uint32_t later_next;    /* chunks of boot_table.later that were asked for */
@@ -105,8 +105,11 @@ void dlf_image_boot_settled(struct dlf_image *image);
 /* image_boot.c: the cache's boot_failed callback. cookie is the image. */
 void dlf_image_boot_failed(void *cookie, const struct dlf_err *err);
 
-/* image_ahead.c: a read of [offset, offset + size) was made; one at offset has to wait. */
-void dlf_image_read_ahead(struct dlf_image *image, uint64_t offset, uint32_t size);
+/*
+ * image_ahead.c: a read of [offset, offset + size) was made, and missed a chunk that was not on its
+ * way; one that missed was at offset.
+ */
+void dlf_image_read_ahead(struct dlf_image *image, uint64_t offset, uint32_t size, bool missed);
 void dlf_image_read_around(struct dlf_image *image, uint64_t offset);
 
 #endif

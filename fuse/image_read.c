@@ -226,8 +226,11 @@ static void walk(struct image_read *r)
     r->parts_used = 0;
     while (atomic_load(&r->rc) == 0 && r->cursor < r->end && r->parts_used < READ_PARTS && step(r))
         ;
-    if (r->missed && r->cursor == r->end)
-        dlf_image_read_around(r->image, r->end);
+    if (r->cursor == r->end) {
+        if (r->missed)
+            dlf_image_read_around(r->image, r->end);
+        dlf_image_read_ahead(r->image, r->offset, (uint32_t)(r->end - r->offset), r->missed);
+    }
     if (last_of(r))
         go_on(r);
 }
@@ -292,7 +295,7 @@ unsigned dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size
         return 0;
     count_read(im, size);
     if (!dlf_cache_complete(im->cache))
-        dlf_image_read_ahead(im, offset, size);
+        dlf_image_read_ahead(im, offset, size, false);
     return count;
 }
 
@@ -323,7 +326,6 @@ void dlf_image_read(struct dlf_image *im, uint64_t offset, uint32_t size,
     pthread_mutex_unlock(&im->read_lock);
     if (now)
         begin(r);
-    dlf_image_read_ahead(im, offset, size);
 }
 
 void dlf_image_stats(struct dlf_image *im, struct dlf_image_stats *stats)
