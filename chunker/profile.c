@@ -129,15 +129,23 @@ static int read_file(const char *path, char **text, size_t *size, struct dlf_err
     return rc < 0 ? dlf_fail(err, -rc, "cannot read the trace %s: %s", path, why.msg) : 0;
 }
 
-static int add_trace(struct profile *profile, const struct profile_trace *trace)
+/* Takes over what was read, or drops it when rc says that it is not whole. Returns rc or -ENOMEM.
+ */
+static int keep_trace(struct profile *profile, struct reading *in, int rc, struct dlf_err *err)
 {
-    struct profile_trace *traces =
-        realloc(profile->traces, (profile->count + 1) * sizeof(*profile->traces));
-    if (!traces)
-        return -ENOMEM;
-    profile->traces = traces;
-    traces[profile->count++] = *trace;
-    return 0;
+    if (rc == 0) {
+        struct profile_trace *traces =
+            realloc(profile->traces, (profile->count + 1) * sizeof(*profile->traces));
+        if (traces) {
+            profile->traces = traces;
+            traces[profile->count++] = in->trace;
+            return 0;
+        }
+        rc = dlf_fail(err, ENOMEM, "out of memory for the profile");
+    }
+    free(in->trace.touches);
+    in->trace.touches = NULL;
+    return rc;
 }
 
 int profile_add_file(struct profile *profile, const char *path, const char *name,
@@ -151,21 +159,13 @@ int profile_add_file(struct profile *profile, const char *path, const char *name
     if (rc < 0)
         return rc;
     rc = parse(&in, text, size, &why);
-    if (rc == 0) {
-        in.trace.same_name = strcmp(in.head.name, name) == 0;
-        if (!in.trace.same_name)
-            log_warning("%s is a trace of %s, not of %s: chunks are looked for by content only",
-                        path, in.head.name, name);
-        rc = add_trace(profile, &in.trace);
-        if (rc < 0)
-            dlf_fail(&why, ENOMEM, "out of memory");
-    }
-    if (rc < 0) {
-        free(in.trace.touches);
-        dlf_fail(err, -rc, "%s: %s", path, why.msg);
-    }
     free(text);
-    return rc;
+    in.trace.same_name = rc == 0 && strcmp(in.head.name, name) == 0;
+    if (rc == 0 && !in.trace.same_name)
+        log_warning("%s is a trace of %s, not of %s: chunks are looked for by content only", path,
+                    in.head.name, name);
+    rc = keep_trace(profile, &in, rc, &why);
+    return rc < 0 ? dlf_fail(err, -rc, "%s: %s", path, why.msg) : 0;
 }
 
 /* The table's chunks as touches; those that come later are looked up in the index. */
@@ -203,15 +203,11 @@ int profile_add_boot_pack(struct profile *profile, const struct store *store,
         rc = index_lookup_init(&lookup, &index, err);
         if (rc == 0)
             rc = take_table(&in, &boot.table, &lookup, err);
-        if (rc == 0 && add_trace(profile, &in.trace) < 0)
-            rc = dlf_fail(err, ENOMEM, "out of memory for the profile");
         index_lookup_free(&lookup);
         stored_index_close(&index);
     }
-    if (rc < 0)
-        free(in.trace.touches);
     stored_boot_close(&boot);
-    return rc;
+    return keep_trace(profile, &in, rc, err);
 }
 
 void profile_free(struct profile *profile)

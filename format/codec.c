@@ -11,12 +11,11 @@
 #include "format/codec_zstd.h"
 #endif
 
-/* As the lz4 program counts: from 3 on it uses LZ4HC; below, LZ4 fast. */
-#define LZ4_LEVEL_MIN 1
+/* As the lz4 program counts, from 1 on: from 3 on it uses LZ4HC; below, LZ4 fast. */
 #define LZ4_LEVEL_HC 3
 #define LZ4_LEVEL_MAX 12
 
-#define ZSTD_LEVEL_MIN 1
+/* Its higher ones want more memory of who decodes; for chunks they would change little. */
 #define ZSTD_LEVEL_MAX 19
 
 struct dlf_encoder {
@@ -58,8 +57,9 @@ bool dlf_codec_available(uint8_t codec)
 
 int dlf_codec_by_name(const char *name)
 {
-    for (uint8_t codec = DLF_CODEC_RAW; codec <= DLF_CODEC_ZSTD; codec++) {
-        if (dlf_codec_available(codec) && strcmp(name, dlf_codec_name(codec)) == 0)
+    for (int codec = DLF_CODEC_RAW; codec <= DLF_CODEC_ZSTD; codec++) {
+        if (dlf_codec_available((uint8_t)codec) &&
+            strcmp(name, dlf_codec_name((uint8_t)codec)) == 0)
             return codec;
     }
     return -1;
@@ -69,7 +69,7 @@ bool dlf_codec_level_range(enum dlf_codec codec, int *min, int *max)
 {
     if (codec == DLF_CODEC_RAW)
         return false;
-    *min = codec == DLF_CODEC_ZSTD ? ZSTD_LEVEL_MIN : LZ4_LEVEL_MIN;
+    *min = 1;
     *max = codec == DLF_CODEC_ZSTD ? ZSTD_LEVEL_MAX : LZ4_LEVEL_MAX;
     return true;
 }

@@ -58,5 +58,6 @@ fingerprint() {
 }
 
 has_zstd() {
-    ! "$CHUNKER" create --codec zstd 2>&1 | grep -q 'not in this build'
+    # A usage error either way: the codec's, or of what is missing behind it.
+    [[ $("$CHUNKER" create --codec zstd 2>&1) != *'not in this build'* ]]
 }
