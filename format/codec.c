@@ -15,7 +15,7 @@
 #define LZ4_LEVEL_HC 3
 #define LZ4_LEVEL_MAX 12
 
-/* Its higher ones want more memory of who decodes; for chunks they would change little. */
+/* Those above it mean larger windows, which no chunk fills. */
 #define ZSTD_LEVEL_MAX 19
 
 struct dlf_encoder {
