@@ -10,7 +10,7 @@
 #   artifacts_initramfs MODULES   sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL
 #   artifacts_store               sets ARTIFACTS_STORE: a store with this image under the name root
 #   artifacts_profile             adds the image once more to this store, under the name booted, with a boot pack that
-#                                 dlfuse-record makes
+#                                 dlfuse-record makes in QEMU with this initramfs
 
 # One network module for all kinds of boots; livenet works with this one only, in dracut 059.
 ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
@@ -90,6 +90,7 @@ artifacts_store() {
 artifacts_profile() {
     # Chunks are there already: what comes to the store is a boot pack and a manifest.
     [ -e "$ARTIFACTS_STORE/booted.dlfuse" ] ||
-        DLFUSE_BIN_DIR=$ARTIFACTS_TREE/usr/bin "$ARTIFACTS_SOURCE/server-tools/dlfuse-record" \
-            --store "$ARTIFACTS_STORE" --name booted "$ARTIFACTS_IMAGE/$ARTIFACTS_FILE" >/dev/null
+        DLFUSE_BIN_DIR=$ARTIFACTS_TREE/usr/bin "$ARTIFACTS_SOURCE/server-tools/dlfuse-record" --qemu --json \
+            --kernel "$ARTIFACTS_KERNEL" --initrd "$ARTIFACTS_INITRD" --timeout 600 \
+            --store "$ARTIFACTS_STORE" --name booted "$ARTIFACTS_IMAGE/$ARTIFACTS_FILE" >"$ARTIFACTS_STORE.json"
 }

@@ -49,6 +49,40 @@ wait_independent() {
     report independent yes
 }
 
+# status_of KEY: as it was when watch_trace looked last.
+status_of() { sed -n "s/.*\"$1\": \(.*\),/\1/p" /run/lab/status.json; }
+
+# watch_trace SECONDS: keeps status and trace of the node in /run/lab until the boot is over and some of the fill is in
+# it. After the hand-over both are gone.
+watch_trace() {
+    for _ in $(seq "$1"); do
+        cp $MOUNT/status.json /run/lab/status.new && mv /run/lab/status.new /run/lab/status.json
+        cp $MOUNT/trace /run/lab/trace.new && mv /run/lab/trace.new /run/lab/trace
+        ! grep -q '^ready' /run/lab/trace || ! grep -q '^fill' /run/lab/trace || return 0
+        [ -e $MOUNT/trace ] || break
+        sleep 1
+    done
+    report trace "has no fill and ready"
+}
+
+# fills before|after: lines of fill in the trace on this side of ready.
+fills() {
+    awk -v side="$1" '$1 == "ready" { ready = 1 } $1 == "fill" && (side == "after") == ready { n++ }
+        END { print n + 0 }' /run/lab/trace
+}
+
+# The longest time until ready in which nothing was read for the first time, in whole seconds.
+longest_quiet() {
+    awk '$1 == "touch" || $1 == "ready" { if (last && $2 - last > most) most = $2 - last; last = $2 }
+        $1 == "ready" { exit } END { print int(most / 1000000) }' /run/lab/trace
+}
+
+# chunks_by CLASS: chunks read until ready that came in this way.
+chunks_by() {
+    awk -v class="$1" '$1 == "fetch" && $6 == class { came[$3] } $1 == "touch" && !ready { read[$3] }
+        $1 == "ready" { ready = 1 } END { for (o in read) n += o in came; print n + 0 }' /run/lab/trace
+}
+
 report uptime "$(cut -d ' ' -f 1 /proc/uptime)"
 report root "$(awk '$2 == "/" { type = $3 } END { print type }' /proc/mounts)"
 report failed-units "$(systemctl --failed --no-legend --plain | awk '{ printf "%s,", $1 }')"

@@ -16,6 +16,9 @@ ARTIFACTS_SOURCE=$SOURCE_DIR
 # A guest under TCG on two busy CPUs needs a minute and a half; only a hang takes this long.
 BOOT_SECONDS=300
 
+# What the node boots: root has no boot pack, booted has one.
+BOOT_NAME=root
+
 # boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs.
 boot_prepare() {
     require_root
@@ -30,6 +33,10 @@ boot_prepare() {
     artifacts_image "$1" || die "the image cannot be made"
     artifacts_initramfs "$2" || die "the initramfs cannot be made"
     artifacts_store || die "the store cannot be made"
+    [ "$BOOT_NAME" = root ] || {
+        require jq
+        artifacts_profile || die "the boot cannot be recorded"
+    }
     exec 7>&-
 
     LAB_DIR=$TMP/lab
@@ -59,7 +66,7 @@ boot_agent() {
 
 # boot_start KERNEL-ARGUMENT...: starts the node.
 boot_start() {
-    lab_vm_start node "$ARTIFACTS_KERNEL" "$TMP/initrd.img" "root=dlfuse:$(lab_url store/root.dlfuse) $*"
+    lab_vm_start node "$ARTIFACTS_KERNEL" "$TMP/initrd.img" "root=dlfuse:$(lab_url store/$BOOT_NAME.dlfuse) $*"
 }
 
 # boot_wait_ready: until nginx in the node answers.
