@@ -26,25 +26,30 @@ make_mirror() {
     require jq
     [ -x "$TEST_BIN_DIR/delay-proxy" ] || die "$TEST_BIN_DIR/delay-proxy is not built"
     make_network unlimited
+    start_mirror "$1"
+}
+
+start_mirror() {
     NGINX_SERVER="location = /nginx-status { access_log off; stub_status; } $NGINX_SERVER"
     start_nginx mirror "$1"
 }
 
 proxy_up_or_gone() {
-    is_gone "$1" || (: <"/dev/tcp/$NGINX_ADDRESS/$2") 2>/dev/null
+    is_gone "$1" || "${NETWORK_IN[@]}" bash -c ": </dev/tcp/$NGINX_ADDRESS/$2" 2>/dev/null
 }
 
+# start_proxy RTT_MS [BACKEND]: PROXY_PORT[RTT_MS BACKEND] then leads to BACKEND from that far away.
 start_proxy() {
-    local rtt=$1 port tries pid
+    local rtt=$1 backend=${2:-$NGINX_ADDRESS:${NGINX_PORT[mirror]}} key="$1${2:+ $2}" port tries pid
     for ((tries = 0; tries < 8; tries++)); do
-        port=$((20000 + RANDOM))
+        port=$((20000 + RANDOM % 12000))
         "${NETWORK_IN[@]}" "$TEST_BIN_DIR/delay-proxy" --rtt "$rtt" "$NGINX_ADDRESS:$port" \
-            "$NGINX_ADDRESS:${NGINX_PORT[mirror]}" 2>"$TMP/delay-proxy.log" &
+            "$backend" 2>"$TMP/delay-proxy.log" &
         pid=$!
         wait_until 5 proxy_up_or_gone "$pid" "$port" || true
         if ! is_gone "$pid"; then
-            PROXY_PID[$rtt]=$pid
-            PROXY_PORT[$rtt]=$port
+            PROXY_PID[$key]=$pid
+            PROXY_PORT[$key]=$port
             on_exit end_process "$pid"
             return 0
         fi

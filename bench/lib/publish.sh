@@ -78,12 +78,12 @@ size_of() {
 write_facts() {
     jq -n --argjson image "$(size_of "$IMAGE")" --argjson lz4 "$(size_of "$WWW/root.img.lz4")" \
         --argjson squashfs "$(size_of "$WWW/root.squashfs")" --argjson pack "${BOOT_PACK_BYTES:-null}" \
-        --argjson memory "$(awk '/^MemTotal/ {print $2 * 1024}' /proc/meminfo)" \
+        --arg mode "${MODE:-native}" --argjson memory "$(awk '/^MemTotal/ {print $2 * 1024}' /proc/meminfo)" \
         --arg dlfuse "$("$DLFUSE" --version)" --arg cpus "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
         --arg kernel "$(uname -r)" --arg nbdkit "$(nbdkit --version 2>/dev/null || true)" \
         --arg nbdfuse "$(nbdfuse --version 2>/dev/null || true)" --arg lz4v "$(lz4 --version 2>/dev/null | grep -o 'v[0-9.]*' || true)" \
         --arg load "$(cut -d ' ' -f 1-3 /proc/loadavg)" '
-        {image_bytes: $image, lz4_bytes: $lz4, squashfs_bytes: $squashfs, boot_pack_bytes: $pack,
+        {mode: $mode, image_bytes: $image, lz4_bytes: $lz4, squashfs_bytes: $squashfs, boot_pack_bytes: $pack,
          dlfuse: $dlfuse, memory_bytes: $memory, cpus: $cpus, kernel: $kernel, nbdkit: $nbdkit, nbdfuse: $nbdfuse, lz4: $lz4v, load_at_start: $load}' \
         >"$TMP/facts.json"
 }

@@ -8,6 +8,7 @@
 
 NETWORK=
 NETWORK_IN=()
+NETWORK_DEVICE=server # what is shaped, in the namespace
 
 make_network() {
     local rate=$1 subnet
@@ -34,11 +35,11 @@ make_network() {
 shape_network() {
     local rate=$1 burst=64kb
     if [ "$rate" = unlimited ]; then
-        tc -n "$NETWORK" qdisc delete dev server root 2>/dev/null || true
+        tc -n "$NETWORK" qdisc delete dev "$NETWORK_DEVICE" root 2>/dev/null || true
         return
     fi
     # A timer that fires 1 ms late must not cost bandwidth: at a gigabit that is 125 kB.
     [[ $rate != *gbit ]] || burst=256kb
     # The queue holds 50 ms, as a switch's port would.
-    tc -n "$NETWORK" qdisc replace dev server root tbf rate "$rate" burst "$burst" latency 50ms
+    tc -n "$NETWORK" qdisc replace dev "$NETWORK_DEVICE" root tbf rate "$rate" burst "$burst" latency 50ms
 }
