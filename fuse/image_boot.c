@@ -1,7 +1,8 @@
 /*
  * The boot pack: its table comes first in one stream, then every chunk that the table names is
- * expected from there. boot_lock guards the little that is here; the table is applied in the
- * scheduler's thread, or in the opening thread when it came before the index head.
+ * expected from there. All in the scheduler's thread. It is asked for when the index head is here,
+ * on the same connection: a second one would have to be made first, which takes the same round
+ * trip.
  *
  * A boot pack is a convenience: whatever is wrong with it, the packs have the same chunks.
  */
@@ -18,8 +19,7 @@
 static void give_up(struct dlf_image *im, const char *why)
 {
     bool first = atomic_exchange(&im->boot_state, DLF_BOOT_FAILED) != DLF_BOOT_FAILED;
-    if (im->pages)
-        dlf_pages_drop_boot(im->pages);
+    dlf_pages_drop_boot(im->pages);
     if (first)
         dlf_warn("the boot pack cannot be used: %s; the boot goes on without it", why);
 }
@@ -74,16 +74,11 @@ static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                                   m->boot_size, dlf_manifest_chunks(m), &why);
         err = &why;
     }
-    pthread_mutex_lock(&im->boot_lock);
-    im->boot_table_here = rc == 0;
-    bool apply = im->boot_table_here && im->opened;
-    im->boot_applied = apply;
-    pthread_mutex_unlock(&im->boot_lock);
     if (rc == -ESHUTDOWN)
         return;
     if (rc < 0)
         give_up(im, err->msg);
-    else if (apply)
+    else
         apply_table(im);
 }
 
@@ -91,8 +86,6 @@ void dlf_image_boot_begin(struct dlf_image *im)
 {
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_fetch *f = &im->boot_fetch;
-    if (!m->boot_size)
-        return;
     f->kind = DLF_BOOT_KIND;
     f->object = m->boot;
     f->length = m->boot_table_size;
@@ -103,14 +96,4 @@ void dlf_image_boot_begin(struct dlf_image *im)
     atomic_init(&f->class, DLF_PREFETCH);
     atomic_store(&im->boot_state, DLF_BOOT_STREAMING);
     dlf_sched_submit(im->sched, f);
-}
-
-void dlf_image_boot_opened(struct dlf_image *im)
-{
-    pthread_mutex_lock(&im->boot_lock);
-    im->opened = true;
-    bool apply = im->boot_table_here && !im->boot_applied;
-    pthread_mutex_unlock(&im->boot_lock);
-    if (apply)
-        apply_table(im);
 }

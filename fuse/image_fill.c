@@ -15,9 +15,9 @@
 /* Bytes of content asked for ahead of the network: some requests' worth for each connection. */
 #define FILL_WINDOW ((uint64_t)16 << 20)
 
-/* How long no read may have had to wait until the boot is taken to be over, and how long at most
+/* How long nothing may have been read until the boot is taken to be over, and how long at most
  * after the start that is waited for: systems that never say that they are ready. */
-#define QUIET_MS 5000
+#define QUIET_MS 10000
 #define QUIET_AT_LATEST_MS 120000
 #define LOOK_EVERY_MS 250
 
@@ -196,18 +196,18 @@ static void wait_locked(struct dlf_image *im, uint64_t ms)
     pthread_cond_timedwait(&im->fill_changed, &im->fill_lock, &until);
 }
 
-/* Until the machine says that it is ready, or nothing has waited for the network for a while. */
+/* Until the machine says that it is ready, or nothing was read for a while. */
 static void wait_for_ready_locked(struct dlf_image *im)
 {
     uint64_t begun = dlf_now_ms();
     uint64_t quiet_since = begun;
-    uint64_t waits = 0;
+    uint64_t reads = 0;
     while (!im->ready && !im->closing) {
         uint64_t now = dlf_now_ms();
-        uint64_t seen = atomic_load_explicit(&im->read_waits, memory_order_relaxed);
-        if (seen != waits || atomic_load(&im->boot_state) == DLF_BOOT_STREAMING)
+        uint64_t seen = atomic_load_explicit(&im->reads, memory_order_relaxed);
+        if (seen != reads || atomic_load(&im->boot_state) == DLF_BOOT_STREAMING)
             quiet_since = now;
-        waits = seen;
+        reads = seen;
         if (now - quiet_since >= QUIET_MS || now - begun >= QUIET_AT_LATEST_MS)
             return;
         wait_locked(im, LOOK_EVERY_MS);

@@ -86,79 +86,6 @@ static int get_manifest(struct dlf_image *im, struct dlf_source *source, const s
     return rc;
 }
 
-/* A fetch that the opening thread waits for. */
-struct head_fetch {
-    struct dlf_fetch fetch; /* first: callbacks get its address */
-    struct dlf_image *image;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool finished;
-    int rc;
-    struct dlf_err err;
-    struct dlf_index_head head;
-};
-
-static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
-                      const struct dlf_err *err)
-{
-    struct head_fetch *hf = (struct head_fetch *)fetch;
-    const struct dlf_manifest *m = &hf->image->manifest;
-    char path[DLF_OBJECT_PATH_MAX];
-    struct dlf_err why;
-    dlf_object_path(path, "index", &m->index);
-    if (rc == 0) {
-        rc = dlf_index_head_parse(&hf->head, bytes, m->index_head_size, m->image_size,
-                                  m->index_size, &why);
-        if (rc < 0)
-            dlf_fail(&hf->err, -rc, "%s: %s", path, why.msg);
-    } else {
-        hf->err = *err;
-    }
-    pthread_mutex_lock(&hf->lock);
-    hf->rc = rc;
-    hf->finished = true;
-    pthread_cond_signal(&hf->changed);
-    pthread_mutex_unlock(&hf->lock);
-}
-
-static void submit_head(struct dlf_image *im, struct head_fetch *hf, bool patient)
-{
-    const struct dlf_manifest *m = &im->manifest;
-    *hf = (struct head_fetch){
-        .fetch = {.kind = "index",
-                  .object = m->index,
-                  .length = m->index_head_size,
-                  .sha256 = m->index_head,
-                  .class = DLF_DEMAND,
-                  .once = !patient,
-                  .done = head_done},
-        .image = im,
-    };
-    pthread_mutex_init(&hf->lock, NULL);
-    pthread_cond_init(&hf->changed, NULL);
-    dlf_sched_submit(im->sched, &hf->fetch);
-}
-
-static int wait_for_head(struct dlf_image *im, struct head_fetch *hf, struct dlf_err *err)
-{
-    pthread_mutex_lock(&hf->lock);
-    while (!hf->finished)
-        pthread_cond_wait(&hf->changed, &hf->lock);
-    pthread_mutex_unlock(&hf->lock);
-    pthread_cond_destroy(&hf->changed);
-    pthread_mutex_destroy(&hf->lock);
-    if (hf->rc < 0) {
-        *err = hf->err;
-        return hf->rc;
-    }
-    im->pages = dlf_pages_new(&hf->head);
-    if (!im->pages) {
-        dlf_index_head_free(&hf->head);
-        return dlf_fail(err, ENOMEM, "out of memory");
-    }
-    return 0;
-}
-
 static int open_cache(struct dlf_image *im, const struct dlf_image_config *config,
                       struct dlf_err *err)
 {
@@ -189,20 +116,6 @@ static int open_cache(struct dlf_image *im, const struct dlf_image_config *confi
     return dlf_cache_new(&im->cache, &cache, err);
 }
 
-/* Until the manifest is here, or once when nobody is patient. */
-static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
-                             const struct locations *at, bool patient, struct dlf_err *err)
-{
-    for (unsigned round = 0;; round++) {
-        int rc = get_manifest(im, source, at, err);
-        if (rc == 0 || !patient)
-            return rc;
-        uint64_t wait = dlf_backoff_ms(round);
-        dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait);
-        usleep((useconds_t)(wait * 1000));
-    }
-}
-
 static int open_trace(struct dlf_image *im, uint64_t start_us, struct dlf_err *err)
 {
     im->trace = dlf_trace_new(dlf_pages_head(im->pages)->record_count, start_us);
@@ -219,6 +132,106 @@ static void ask_for_all_pages(struct dlf_image *im)
     if (head->page_count <= INDEX_AT_ONCE / DLF_INDEX_PAGE_SIZE)
         for (uint32_t page = 0; page < head->page_count; page++)
             dlf_image_page_get(im, page, DLF_PREFETCH, NULL);
+}
+
+/* The index head, which the opening thread waits for. */
+struct head_fetch {
+    struct dlf_fetch fetch; /* first: callbacks get its address */
+    struct dlf_image *image;
+    const struct dlf_image_config *config;
+    uint64_t start_us;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool finished;
+    int rc;
+    struct dlf_err err;
+};
+
+static int use_head(struct head_fetch *hf, const uint8_t *bytes)
+{
+    struct dlf_image *im = hf->image;
+    const struct dlf_manifest *m = &im->manifest;
+    struct dlf_index_head head;
+    struct dlf_err why;
+    int rc =
+        dlf_index_head_parse(&head, bytes, m->index_head_size, m->image_size, m->index_size, &why);
+    if (rc < 0) {
+        char path[DLF_OBJECT_PATH_MAX];
+        dlf_object_path(path, "index", &m->index);
+        return dlf_fail(&hf->err, -rc, "%s: %s", path, why.msg);
+    }
+    im->pages = dlf_pages_new(&head);
+    if (!im->pages) {
+        dlf_index_head_free(&head);
+        return dlf_fail(&hf->err, ENOMEM, "out of memory");
+    }
+    rc = open_cache(im, hf->config, &hf->err);
+    return rc < 0 ? rc : open_trace(im, hf->start_us, &hf->err);
+}
+
+/* With the head everything is there that chunks come to: the first of them may be asked for. */
+static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct head_fetch *hf = (struct head_fetch *)fetch;
+    struct dlf_image *im = hf->image;
+    if (rc == 0)
+        rc = use_head(hf, bytes);
+    else
+        hf->err = *err;
+    if (rc == 0 && hf->config->boot && im->manifest.boot_size)
+        dlf_image_boot_begin(im);
+    else if (rc == 0 && im->prefetch)
+        ask_for_all_pages(im);
+    pthread_mutex_lock(&hf->lock);
+    hf->rc = rc;
+    hf->finished = true;
+    pthread_cond_signal(&hf->changed);
+    pthread_mutex_unlock(&hf->lock);
+}
+
+static int get_head(struct dlf_image *im, const struct dlf_image_config *config, uint64_t start_us,
+                    struct dlf_err *err)
+{
+    const struct dlf_manifest *m = &im->manifest;
+    struct head_fetch hf = {
+        .fetch = {.kind = "index",
+                  .object = m->index,
+                  .length = m->index_head_size,
+                  .sha256 = m->index_head,
+                  .class = DLF_DEMAND,
+                  .once = !config->patient,
+                  .done = head_done},
+        .image = im,
+        .config = config,
+        .start_us = start_us,
+    };
+    pthread_mutex_init(&hf.lock, NULL);
+    pthread_cond_init(&hf.changed, NULL);
+    dlf_sched_submit(im->sched, &hf.fetch);
+    pthread_mutex_lock(&hf.lock);
+    while (!hf.finished)
+        pthread_cond_wait(&hf.changed, &hf.lock);
+    pthread_mutex_unlock(&hf.lock);
+    pthread_cond_destroy(&hf.changed);
+    pthread_mutex_destroy(&hf.lock);
+    if (hf.rc < 0)
+        *err = hf.err;
+    return hf.rc;
+}
+
+/* Until the manifest is here, or once when nobody is patient. */
+static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
+                             const struct locations *at, bool patient, struct dlf_err *err)
+{
+    for (unsigned round = 0;; round++) {
+        int rc = get_manifest(im, source, at, err);
+        if (rc == 0 || !patient)
+            return rc;
+        uint64_t wait = dlf_backoff_ms(round);
+        dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait);
+        usleep((useconds_t)(wait * 1000));
+    }
 }
 
 static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
@@ -244,22 +257,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     if (!im->sched)
         return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
     dlf_sched_fill_rate(im->sched, config->fill_rate);
-    /* The head first: it takes the connection that stands, and is here when the stream begins. */
-    struct head_fetch hf;
-    submit_head(im, &hf, config->patient);
-    if (config->boot)
-        dlf_image_boot_begin(im);
-    rc = wait_for_head(im, &hf, err);
-    if (rc == 0)
-        rc = open_cache(im, config, err);
-    if (rc == 0)
-        rc = open_trace(im, start_us, err);
-    if (rc < 0)
-        return rc;
-    dlf_image_boot_opened(im);
-    if (im->prefetch && atomic_load(&im->boot_state) == DLF_BOOT_NONE)
-        ask_for_all_pages(im);
-    return 0;
+    return get_head(im, config, start_us, err);
 }
 
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
@@ -274,7 +272,6 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_mutex_init(&im->page_lock, NULL);
     pthread_mutex_init(&im->read_lock, NULL);
     pthread_mutex_init(&im->ahead_lock, NULL);
-    pthread_mutex_init(&im->boot_lock, NULL);
     pthread_mutex_init(&im->fill_lock, NULL);
     pthread_cond_init(&im->fill_changed, NULL);
     im->parked_end = &im->parked;
@@ -313,7 +310,6 @@ void dlf_image_close(struct dlf_image *im)
     pthread_mutex_destroy(&im->page_lock);
     pthread_mutex_destroy(&im->read_lock);
     pthread_mutex_destroy(&im->ahead_lock);
-    pthread_mutex_destroy(&im->boot_lock);
     pthread_mutex_destroy(&im->fill_lock);
     pthread_cond_destroy(&im->fill_changed);
     free(im);

@@ -3,7 +3,7 @@
  * image_fill.c, image_boot.c. Nobody else includes it.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
- *   fill_lock, page_lock, (the cache's lock), ahead_lock, read_lock and boot_lock (leaves)
+ *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
  */
 #ifndef DLFUSE_FUSE_IMAGE_PRIVATE_H
 #define DLFUSE_FUSE_IMAGE_PRIVATE_H
@@ -54,11 +54,7 @@ struct dlf_image {
     uint64_t ahead_clock;
     uint64_t around_next_us; /* before it no neighbourhood is asked for */
 
-    pthread_mutex_t boot_lock;
-    bool opened; /* pages and cache are there */
-    bool boot_table_here;
-    bool boot_applied;
-    struct dlf_boot_table boot_table; /* final once boot_table_here */
+    struct dlf_boot_table boot_table; /* the scheduler's; final once boot_state is DONE */
     struct dlf_fetch boot_fetch;
     _Atomic uint8_t boot_state; /* enum dlf_boot_state */
     atomic_uint boot_left;      /* chunks still expected from the boot pack */
@@ -94,12 +90,10 @@ void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);
 /* image_fill.c: ends the thread that waits for ready. */
 void dlf_image_fill_close(struct dlf_image *image);
 
-/*
- * image_boot.c. begin: the stream starts, if the manifest has a boot pack. opened: pages and cache
- * are there, its chunks may come. settled: one of them came, failed or was there.
- */
+/* image_boot.c: the stream starts; the manifest has a boot pack, pages and cache are there. */
 void dlf_image_boot_begin(struct dlf_image *image);
-void dlf_image_boot_opened(struct dlf_image *image);
+
+/* image_boot.c: a chunk that was asked for from the boot pack came or failed. */
 void dlf_image_boot_settled(struct dlf_image *image);
 
 /* image_boot.c: the cache's boot_failed callback. cookie is the image. */

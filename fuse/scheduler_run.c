@@ -19,6 +19,9 @@
  * not kept waiting. */
 #define BEFORE_MAX ((uint64_t)64 << 10)
 
+/* Rounds through all mirrors, some seconds, after which a replaceable piece fails. */
+#define REPLACEABLE_ROUNDS 4
+
 /* Pieces that a stream's list has room for at first; it doubles. */
 #define STREAM_ROOM 1024
 
@@ -30,6 +33,13 @@ static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
         return;
     s->said_ms = now;
     dlf_warn("%s; every mirror has failed, trying again", err->msg);
+}
+
+/* For a piece that can be had in another way: is it the object that is bad, or was it long enough?
+ */
+static bool not_worth_waiting(const struct dlf_fetch *f, int rc)
+{
+    return rc == -ENOENT || rc == -EBADMSG || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
 /*
@@ -45,7 +55,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
     if (f->tried == dlf_source_all(s->source)) {
-        if (f->once || (f->replaceable && (rc == -ENOENT || rc == -EBADMSG))) {
+        if (f->once || (f->replaceable && not_worth_waiting(f, rc))) {
             f->done(f, rc, NULL, err);
             return;
         }

@@ -265,6 +265,8 @@ static int check_answer(struct transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status == 404 || status == 410)
         return dlf_fail(&t->err, ENOENT, "HTTP status %ld: no such file", status);
+    if (status == 416)
+        return dlf_fail(&t->err, EBADMSG, "HTTP status 416: the object is too short");
     if (status != 200 && status != 206)
         return dlf_fail(&t->err, EIO, "HTTP status %ld", status);
     if (t->encoded)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sums up an access log of nginx.sh or faulty-server.py as JSON.
 
-For each kind of object (manifest, index, pack, other): requests, body bytes sent, distinct bytes
+For each kind of object (manifest, index, pack, boot, other): requests, body bytes sent, distinct bytes
 (each byte of an object counted once), repeated bytes, requests without a Range header. Lines that
 are still being written are left out.
 """
@@ -10,13 +10,13 @@ import json
 import re
 import sys
 
-KINDS = ("manifest", "index", "pack", "other")
+KINDS = ("manifest", "index", "pack", "boot", "other")
 
 
 def kind_of(path):
     if path.endswith(".dlfuse") or "/manifest/" in path:
         return "manifest"
-    for kind in ("index", "pack"):
+    for kind in ("index", "pack", "boot"):
         if f"/{kind}/" in path:
             return kind
     return "other"
