@@ -28,16 +28,14 @@
 
 struct touch {
     uint64_t offset, xxh3;
+    uint64_t took_ns;
     uint32_t length;
 };
 
 struct replay {
     struct touch *touches;
-    uint64_t *took_ns;
     size_t count, room;
     uint64_t bytes;
-    uint8_t *buffer;
-    int fd;
 };
 
 static uint64_t now_ns(void)
@@ -85,7 +83,7 @@ static int parse(struct replay *replay, FILE *file, struct dlf_err *err)
         if (rc == 0 && event.kind == DLF_TRACE_TOUCH && add(replay, &event) != 0)
             return dlf_fail(err, ENOMEM, "no memory for %zu reads", replay->count);
     }
-    if (rc == 0 && replay->count == 0)
+    if (rc == 0 && !replay->touches)
         return dlf_fail(err, EBADMSG, "nothing was read in it");
     return rc;
 }
@@ -98,19 +96,13 @@ static int load(struct replay *replay, const char *path)
 
     if (!file) {
         fprintf(stderr, "replay-trace: %s: %s\n", path, strerror(errno));
-        return -errno;
+        return -EIO;
     }
     rc = parse(replay, file, &err);
     fclose(file);
     if (rc != 0) {
         fprintf(stderr, "replay-trace: %s: %s\n", path, err.msg);
         return rc;
-    }
-    replay->took_ns = calloc(replay->count, sizeof(replay->took_ns[0]));
-    replay->buffer = aligned_alloc(BLOCK, BUFFER_BYTES);
-    if (!replay->took_ns || !replay->buffer) {
-        fprintf(stderr, "replay-trace: no memory for %zu reads\n", replay->count);
-        return -ENOMEM;
     }
     return 0;
 }
@@ -129,7 +121,7 @@ static int wait_for(const char *path)
 
 /* Blocks around the chunk; *at is where it begins in the buffer. The file may end inside the last.
  */
-static int read_touch(struct replay *replay, const struct touch *touch, size_t *at)
+static int read_touch(int fd, uint8_t *buffer, const struct touch *touch, size_t *at)
 {
     uint64_t begin = touch->offset / BLOCK * BLOCK;
     uint64_t end = (touch->offset + touch->length + BLOCK - 1) / BLOCK * BLOCK;
@@ -137,8 +129,7 @@ static int read_touch(struct replay *replay, const struct touch *touch, size_t *
     size_t done = 0;
 
     while (done < wanted) {
-        ssize_t n = pread(replay->fd, replay->buffer + done, (size_t)(end - begin) - done,
-                          (off_t)(begin + done));
+        ssize_t n = pread(fd, buffer + done, (size_t)(end - begin) - done, (off_t)(begin + done));
         if (n <= 0) {
             fprintf(stderr, "replay-trace: read at %" PRIu64 ": %s\n", begin + done,
                     n < 0 ? strerror(errno) : "the file ends");
@@ -150,28 +141,28 @@ static int read_touch(struct replay *replay, const struct touch *touch, size_t *
     return 0;
 }
 
-static int read_all(struct replay *replay)
+static int read_all(struct replay *replay, int fd, uint8_t *buffer)
 {
     size_t at;
     for (size_t i = 0; i < replay->count; i++) {
         uint64_t begin_ns = now_ns();
-        int rc = read_touch(replay, &replay->touches[i], &at);
+        int rc = read_touch(fd, buffer, &replay->touches[i], &at);
         if (rc != 0)
             return rc;
-        replay->took_ns[i] = now_ns() - begin_ns;
+        replay->touches[i].took_ns = now_ns() - begin_ns;
     }
     return 0;
 }
 
-static int verify(struct replay *replay)
+static int verify(const struct replay *replay, int fd, uint8_t *buffer)
 {
     size_t at;
     for (size_t i = 0; i < replay->count; i++) {
         const struct touch *touch = &replay->touches[i];
-        int rc = read_touch(replay, touch, &at);
+        int rc = read_touch(fd, buffer, touch, &at);
         if (rc != 0)
             return rc;
-        if (dlf_xxh3(replay->buffer + at, touch->length) != touch->xxh3) {
+        if (dlf_xxh3(buffer + at, touch->length) != touch->xxh3) {
             fprintf(stderr, "replay-trace: at %" PRIu64 ": not the bytes that the trace saw\n",
                     touch->offset);
             return -EBADMSG;
@@ -180,25 +171,49 @@ static int verify(struct replay *replay)
     return 0;
 }
 
-static int by_value(const void *a, const void *b)
+static int by_time(const void *a, const void *b)
 {
-    const uint64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
+    const struct touch *x = a, *y = b;
+    return x->took_ns < y->took_ns ? -1 : x->took_ns > y->took_ns;
 }
 
 static void report(struct replay *replay, uint64_t wait_ns, uint64_t read_ns)
 {
-    size_t stalls = 0;
-    qsort(replay->took_ns, replay->count, sizeof(replay->took_ns[0]), by_value);
+    size_t stalls = 0, half = replay->count / 2, most = (replay->count - 1) * 99 / 100;
+
+    qsort(replay->touches, replay->count, sizeof(replay->touches[0]), by_time);
     for (size_t i = 0; i < replay->count; i++)
-        stalls += replay->took_ns[i] > STALL_NS;
+        stalls += replay->touches[i].took_ns > STALL_NS;
     printf("{\"reads\": %zu, \"bytes\": %" PRIu64 ", \"mount_s\": %.6f, \"read_s\": %.6f, "
            "\"total_s\": %.6f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
            "\"stalls\": %zu}\n",
            replay->count, replay->bytes, (double)wait_ns / 1e9, (double)read_ns / 1e9,
-           (double)(wait_ns + read_ns) / 1e9, (double)replay->took_ns[replay->count / 2] / 1e6,
-           (double)replay->took_ns[(replay->count - 1) * 99 / 100] / 1e6,
-           (double)replay->took_ns[replay->count - 1] / 1e6, stalls);
+           (double)(wait_ns + read_ns) / 1e9, (double)replay->touches[half].took_ns / 1e6,
+           (double)replay->touches[most].took_ns / 1e6,
+           (double)replay->touches[replay->count - 1].took_ns / 1e6, stalls);
+}
+
+static int replay_file(struct replay *replay, const char *path, uint64_t start_ns)
+{
+    uint8_t *buffer = aligned_alloc(BLOCK, BUFFER_BYTES);
+    int fd = wait_for(path);
+    uint64_t open_ns = now_ns(), end_ns;
+    int rc = -EIO;
+
+    if (fd < 0 || !buffer) {
+        fprintf(stderr, "replay-trace: %s: %s\n", path, strerror(errno));
+    } else {
+        rc = read_all(replay, fd, buffer);
+        end_ns = now_ns();
+        if (rc == 0)
+            rc = verify(replay, fd, buffer);
+        if (rc == 0)
+            report(replay, open_ns - start_ns, end_ns - open_ns);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(buffer);
+    return rc;
 }
 
 static const char help[] =
@@ -214,8 +229,9 @@ static const char help[] =
 
 int main(int argc, char **argv)
 {
-    struct replay replay = {.fd = -1};
-    uint64_t start_ns, open_ns, end_ns;
+    struct replay replay = {0};
+    uint64_t start_ns = now_ns();
+    int rc;
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return fputs(help, stdout) < 0;
@@ -225,20 +241,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "replay-trace: it wants TRACE and FILE; see replay-trace --help\n");
         return 2;
     }
-    start_ns = now_ns();
-    if (load(&replay, argv[1]) != 0)
-        return 1;
-    replay.fd = wait_for(argv[2]);
-    if (replay.fd < 0) {
-        fprintf(stderr, "replay-trace: %s: %s\n", argv[2], strerror(errno));
-        return 1;
-    }
-    open_ns = now_ns();
-    if (read_all(&replay) != 0)
-        return 1;
-    end_ns = now_ns();
-    if (verify(&replay) != 0)
-        return 1;
-    report(&replay, open_ns - start_ns, end_ns - open_ns);
-    return 0;
+    rc = load(&replay, argv[1]);
+    if (rc == 0)
+        rc = replay_file(&replay, argv[2], start_ns);
+    free(replay.touches);
+    return rc == 0 ? 0 : 1;
 }

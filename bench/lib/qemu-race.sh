@@ -138,6 +138,8 @@ race_once() {
     }
     ms=$(($(lab_now_ms) - LAB_VM_START_MS))
     race_observe ready
+    # It asks by another protocol.
+    [ "$racer" != nbd ] || READY_REQUESTS=null
     if [ "$pair" -lt "$ENDS" ]; then
         lab_wait_line "$QEMU_SECONDS" "$LAB_VM_DIR/serial.log" '^end ' || die "$racer does not come to its end"
         end=$(($(qemu_said end 2) * 1024)) peak=$(($(qemu_said end 3) * 1024))
