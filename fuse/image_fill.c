@@ -17,7 +17,7 @@
 
 /* How long nothing may have been read until the boot is taken to be over, and how long at most
  * after the start that is waited for: systems that never say that they are ready. */
-#define QUIET_MS 10000
+#define QUIET_MS 30000
 #define QUIET_AT_LATEST_MS 120000
 #define LOOK_EVERY_MS 250
 

@@ -14,8 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "fuse/log.h"
+#include "fuse/meter.h"
+#include "fuse/sockets.h"
 #include "fuse/util.h"
 
 /* Milliseconds between two lines about one mirror's failures: it may fail and work in turns. */
@@ -59,21 +63,6 @@ struct transfer {
     char curl_error[CURL_ERROR_SIZE];
 };
 
-/*
- * The network's measure. Round trips: the least seen, forgotten slowly. Bandwidth: bytes of all
- * transfers in stretches of METER_SPAN_US in which they kept coming, the most seen, forgotten
- * slowly.
- */
-struct meter {
-    atomic_uint_fast64_t rtt_us;
-    atomic_uint_fast64_t bytes_per_s;
-    uint64_t begin_us; /* of the stretch */
-    uint64_t last_us;  /* when bytes came last */
-    uint64_t bytes;    /* since begin_us, without those that came with it */
-};
-#define METER_SPAN_US 10000
-#define METER_GAP_US 3000 /* a longer pause ends the stretch */
-
 struct dlf_source {
     pthread_mutex_t wake_lock; /* guards multi against going away under dlf_source_wake */
     CURLM *multi;              /* NULL when closed */
@@ -84,7 +73,8 @@ struct dlf_source {
     unsigned stall_ms;
     atomic_bool announces;
     struct transfer *transfers; /* most of them */
-    struct meter meter;
+    struct dlf_sockets sockets;
+    struct dlf_meter meter;
 };
 
 int dlf_source_global_init(struct dlf_err *err)
@@ -219,42 +209,15 @@ static size_t on_header(char *data, size_t one, size_t size, void *cookie)
     return size;
 }
 
-static void meter_bytes(struct meter *m, size_t size)
-{
-    uint64_t now = dlf_now_us();
-    if (now - m->last_us > METER_GAP_US) {
-        m->begin_us = now;
-        m->bytes = 0;
-    } else {
-        m->bytes += size;
-    }
-    m->last_us = now;
-    uint64_t span = now - m->begin_us;
-    if (span < METER_SPAN_US || m->bytes < 4 * (uint64_t)CURL_MAX_WRITE_SIZE)
-        return;
-    uint64_t sample = m->bytes * 1000000 / span;
-    uint64_t known = atomic_load_explicit(&m->bytes_per_s, memory_order_relaxed);
-    known -= known / 16;
-    atomic_store_explicit(&m->bytes_per_s, sample > known ? sample : known, memory_order_relaxed);
-    m->begin_us = now;
-    m->bytes = 0;
-}
-
 /* The first byte of an answer is here: how long after the question? */
-static void meter_round_trip(struct transfer *t)
+static void note_round_trip(struct transfer *t)
 {
-    struct meter *m = &t->source->meter;
     curl_off_t first = 0;
     curl_off_t sent = 0;
     t->timed = true;
-    if (curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &first) != CURLE_OK ||
-        curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent) != CURLE_OK || first <= sent)
-        return;
-    uint64_t sample = (uint64_t)(first - sent);
-    uint64_t known = atomic_load_explicit(&m->rtt_us, memory_order_relaxed);
-    known += known / 16 + 1;
-    atomic_store_explicit(&m->rtt_us, known == 1 || sample < known ? sample : known,
-                          memory_order_relaxed);
+    if (curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &first) == CURLE_OK &&
+        curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent) == CURLE_OK && first > sent)
+        dlf_meter_round_trip(&t->source->meter, (uint64_t)(first - sent));
 }
 
 /* Is this the answer to what was asked? Sets position. */
@@ -314,8 +277,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *cookie)
     atomic_fetch_add_explicit(&t->source->mirrors[t->get->mirror].bytes, size,
                               memory_order_relaxed);
     if (!t->timed)
-        meter_round_trip(t);
-    meter_bytes(&t->source->meter, size);
+        note_round_trip(t);
+    dlf_meter_bytes(&t->source->meter, size);
     if (t->satisfied)
         return 0; /* more than was asked for: cut it */
     if (!t->checked)
@@ -331,6 +294,23 @@ static struct transfer *idle_transfer(struct dlf_source *source)
         if (!source->transfers[i].get)
             return &source->transfers[i];
     return NULL;
+}
+
+static curl_socket_t on_open_socket(void *cookie, curlsocktype purpose, struct curl_sockaddr *at)
+{
+    struct dlf_source *source = cookie;
+    int fd = socket(at->family, at->socktype | SOCK_CLOEXEC, at->protocol);
+    (void)purpose;
+    if (fd >= 0)
+        dlf_sockets_add(&source->sockets, fd);
+    return fd;
+}
+
+static int on_close_socket(void *cookie, curl_socket_t fd)
+{
+    struct dlf_source *source = cookie;
+    dlf_sockets_remove(&source->sockets, fd);
+    return close(fd);
 }
 
 static CURL *new_handle(struct dlf_source *source, struct transfer *t)
@@ -355,6 +335,10 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(source->stall_ms + 999) / 1000);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, source);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, source);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -489,6 +473,7 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms)
     CURLMsg *msg;
     curl_multi_poll(source->multi, NULL, 0, (int)timeout_ms, NULL);
     curl_multi_perform(source->multi, &running);
+    dlf_sockets_acknowledge(&source->sockets);
     while ((msg = curl_multi_info_read(source->multi, &left)))
         if (msg->msg == CURLMSG_DONE)
             finish(source, msg);
