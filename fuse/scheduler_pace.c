@@ -114,6 +114,11 @@ static uint64_t fresh_us(const struct dlf_pace *pace, uint32_t length)
            2 * RECONSIDER_US;
 }
 
+/*
+ * Only streams: what waits in an ordinary request has a few MiB before it at most, and where
+ * several of these share a link that is full, a further one brings nothing sooner and its bytes
+ * come twice.
+ */
 static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dlf_pace *pace,
                            uint64_t now)
 {
@@ -147,7 +152,7 @@ bool dlf_sched_reconsider(struct dlf_sched *s)
         return true;
     s->reconsidered_us = now;
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
-        if (s->runs[i].busy && s->runs[i].class != DLF_DEMAND)
+        if (s->runs[i].busy && s->runs[i].stream)
             some_wait |= reconsider_run(s, &s->runs[i], &pace, now);
     return some_wait;
 }

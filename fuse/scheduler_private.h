@@ -117,7 +117,7 @@ void dlf_sched_set_limits(struct dlf_sched *sched);
 void dlf_sched_note_run(struct dlf_sched *sched, enum dlf_class class, uint64_t bytes, bool data);
 
 /*
- * Puts demanded pieces of long transfers into the queue that come sooner that way. True when some
+ * Puts demanded pieces of streams into the queue that come sooner that way. True when some
  * stay where they are: then it wants to be called again in some milliseconds.
  */
 bool dlf_sched_reconsider(struct dlf_sched *sched);
