@@ -8,12 +8,21 @@
 #include "fuse/image_private.h"
 #include "fuse/util.h"
 
-/* Bytes: the first window, and the largest. 4 MiB covers 1 Gbit/s times 32 ms. */
+/*
+ * Bytes: the first window, and the largest. On a far network the first is what is under way when
+ * the network is full, and the largest four times that: half of it may have come before more is
+ * asked for, and it shrinks by compression.
+ */
 #define WINDOW_MIN ((uint64_t)256 << 10)
 #define WINDOW_MAX ((uint64_t)4 << 20)
+#define WINDOW_FAR ((uint64_t)32 << 20)
+
+/* Bytes a second that are assumed of a network that was never full: half of 1 Gbit/s. */
+#define RATE_UNKNOWN ((uint64_t)62500000)
 
 /* Bytes: a smaller neighbourhood is not worth asking for. */
 #define AROUND_MIN ((uint64_t)128 << 10)
+#define AROUND_MAX ((uint64_t)8 << 20)
 
 /* Bytes by which a read may miss its place: several threads of a kernel reader come out of order.
  */
@@ -36,12 +45,31 @@ static struct ahead_stream *find_stream_locked(struct dlf_image *im, uint64_t of
     return oldest;
 }
 
+static uint64_t rate_of(const struct dlf_pace *pace)
+{
+    return pace->bytes_per_s ? pace->bytes_per_s : RATE_UNKNOWN;
+}
+
+/* Bandwidth times round trip. */
+static uint64_t bytes_under_way(const struct dlf_image *im)
+{
+    struct dlf_pace pace;
+    dlf_sched_pace(im->sched, &pace);
+    return rate_of(&pace) * pace.rtt_us / 1000000;
+}
+
 /* What to ask for after this read: [*from, *to), empty when nothing. */
 static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, uint64_t *from,
                            uint64_t *to)
 {
     bool known;
-    uint64_t most = im->cache_bytes / 8 < WINDOW_MAX ? im->cache_bytes / 8 : WINDOW_MAX;
+    uint64_t under_way = bytes_under_way(im);
+    uint64_t least = under_way > WINDOW_MIN ? under_way : WINDOW_MIN;
+    uint64_t most = 4 * least > WINDOW_MAX ? 4 * least : WINDOW_MAX;
+    if (most > WINDOW_FAR)
+        most = WINDOW_FAR;
+    if (most > im->cache_bytes / 8)
+        most = im->cache_bytes / 8;
     *from = *to = 0;
     pthread_mutex_lock(&im->ahead_lock);
     struct ahead_stream *s = find_stream_locked(im, offset, &known);
@@ -52,7 +80,7 @@ static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, 
         s->window = 0;
     } else if (end > s->next) {
         s->next = end;
-        s->window = s->window ? s->window * 2 : WINDOW_MIN;
+        s->window = s->window ? s->window * 2 : least;
         if (s->window > most)
             s->window = most;
         if (s->asked < end)
@@ -106,24 +134,23 @@ void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size, 
 }
 
 /*
- * Bytes of image that are worth a round trip: what half of one could bring, at two bytes of content
- * for one on the wire. 0 when that is less than a chunk, or too soon after the last time: half of
- * the network is left to those who wait.
+ * Bytes of image that are worth a round trip: what one could bring, at two bytes of content for one
+ * on the wire. 0 when that is less than a chunk, or too soon after the last time.
  */
 static uint64_t around_window(struct dlf_image *im)
 {
     struct dlf_pace pace;
     dlf_sched_pace(im->sched, &pace);
-    uint64_t window = pace.bytes_per_s * pace.rtt_us / 1000000;
+    uint64_t window = 2 * rate_of(&pace) * pace.rtt_us / 1000000;
     uint64_t now = dlf_now_us();
     if (window < AROUND_MIN)
         return 0;
-    if (window > WINDOW_MAX)
-        window = WINDOW_MAX;
+    if (window > AROUND_MAX)
+        window = AROUND_MAX;
     pthread_mutex_lock(&im->ahead_lock);
     bool go = now >= im->around_next_us;
     if (go)
-        im->around_next_us = now + window * 1000000 / pace.bytes_per_s / 2;
+        im->around_next_us = now + window * 1000000 / rate_of(&pace) / 2;
     pthread_mutex_unlock(&im->ahead_lock);
     return go ? window : 0;
 }
