@@ -35,7 +35,7 @@ static struct dlf_pages *new_pages(void)
 /* Parses the text; returns the number of events. */
 static unsigned parse(char *text, struct dlf_trace_event *events, unsigned room)
 {
-    struct dlf_trace_head head;
+    struct dlf_trace_head head = {.serial = 0};
     struct dlf_err err;
     unsigned line = 0;
     unsigned count = 0;
@@ -59,7 +59,7 @@ static void test_text(void **state)
     struct dlf_pages *pages = new_pages();
     uint64_t now = dlf_now_us();
     struct dlf_trace *trace = dlf_trace_new(CHUNKS, now);
-    struct dlf_trace_event e[16];
+    struct dlf_trace_event e[16] = {{0}};
     (void)state;
     dlf_trace_touch(trace, 7);
     while (dlf_now_us() < now + 2000)
