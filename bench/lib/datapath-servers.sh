@@ -11,7 +11,7 @@
 #
 # All have the settings that they come with; what had to be chosen is said here.
 
-SERVERS=(dlfuse null nbdfuse s3backer httpdirfs httpfs2)
+SERVERS=(dlfuse null nbdfuse s3backer httpdirfs httpdirfs-cache httpfs2)
 LOCALS=(local local-ram)
 
 # As the dracut module sets it; here for all, so that none wins by it.
@@ -62,6 +62,7 @@ server_installed() {
     local program=$1
     case $1 in
     dlfuse | null | local | local-ram) return 0 ;;
+    httpdirfs-cache) program=httpdirfs ;;
     nbdfuse) command -v nbdkit >/dev/null || program=nbdkit ;;
     esac
     SERVED_WHY="$program is not installed"
@@ -79,6 +80,9 @@ start_server() {
             "--size=$(stat -c %s "$IMAGE")" --filename=root.img bucket "$SERVE_DIR"
         ;;
     httpdirfs) httpdirfs -f --single-file-mode "$MIRROR_URL/root.img" "$SERVE_DIR" ;;
+    httpdirfs-cache)
+        httpdirfs -f --cache --cache-location "$SERVE_DIR.cache" --single-file-mode "$MIRROR_URL/root.img" "$SERVE_DIR"
+        ;;
     httpfs2) httpfs2 -f -c /dev/null "$MIRROR_URL/root.img" "$SERVE_DIR" ;;
     esac >"$log" 2>&1 &
     SERVE_PID=$!
@@ -97,7 +101,7 @@ serve() {
     esac
     SERVE_DIR=$TMP/served-$RANDOM$RANDOM
     SERVED=$SERVE_DIR/root.img
-    mkdir "$SERVE_DIR"
+    mkdir "$SERVE_DIR" "$SERVE_DIR.cache"
     start_server "$@"
     race_wait 20 file_or_gone "$SERVED" "$SERVE_PID" || true
     [ -e "$SERVED" ] && return
@@ -135,4 +139,5 @@ serve_end() {
     end_node "$SERVE_DIR" "$SERVE_PID"
     SERVE_PID=
     rmdir "$SERVE_DIR"
+    rm -rf --one-file-system "$SERVE_DIR.cache"
 }

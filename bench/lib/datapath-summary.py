@@ -13,8 +13,8 @@ import sys
 
 from stats import describe, machine, median, table
 
-ORDER = ["dlfuse", "null", "nbdfuse", "s3backer", "httpdirfs", "httpfs2", "local", "local-ram", "curl"]
-PEERS = ["nbdfuse", "s3backer", "httpdirfs", "httpfs2"]
+ORDER = ["dlfuse", "null", "nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2", "local", "local-ram", "curl"]
+PEERS = ["nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2"]
 TITLES = {"cold": "Cold", "warm": "Warm, past the page cache", "loop-cold": "ext4 on loop, cold", "loop-warm": "ext4 on loop, warm"}
 
 
