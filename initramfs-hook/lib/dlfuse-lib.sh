@@ -180,12 +180,12 @@ dlfuse_prepare() {
 # dlfuse_start URL: 0 when the daemon has been started, now or before. Who comes while another does that leaves it to
 # the other: a watcher of addresses and dracut's main loop may see the same one.
 dlfuse_start() {
-    local status=0
     mkdir -p $DLFUSE_STATE
-    mkdir $DLFUSE_STATE/starting 2>/dev/null || return 0
-    dlfuse_start_alone "$1" || status=$?
-    rmdir $DLFUSE_STATE/starting
-    return $status
+    (
+        flock -n 9 || exit 0
+        # Not for the daemon: it would hold the lock for as long as it lives.
+        dlfuse_start_alone "$1" 9>&-
+    ) 9>$DLFUSE_STATE/lock
 }
 
 dlfuse_start_alone() {

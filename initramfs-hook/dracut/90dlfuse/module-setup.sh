@@ -25,7 +25,7 @@ installkernel() {
 
 # called by dracut
 install() {
-    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
