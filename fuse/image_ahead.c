@@ -24,6 +24,9 @@
 #define AROUND_MIN ((uint64_t)128 << 10)
 #define AROUND_MAX ((uint64_t)8 << 20)
 
+/* Reads that the boot pack did not foresee, after which it is not about what is going on. */
+#define MISSES_MAX 64
+
 /* Bytes by which a read may miss its place: several threads of a kernel reader come out of order.
  */
 #define SLACK ((uint64_t)256 << 10)
@@ -116,11 +119,15 @@ static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
     }
 }
 
-/* Does the boot pack know what comes next? Until the boot is over it does, unless a read missed. */
+/*
+ * Does the boot pack know what comes next? Until the boot is over it does, unless reads miss.
+ * Whoever reads something else altogether says so by missing, even where nobody ever says "ready".
+ */
 static bool foreseen(struct dlf_image *im)
 {
     uint8_t boot = atomic_load_explicit(&im->boot_state, memory_order_relaxed);
-    return (boot == DLF_BOOT_STREAMING || boot == DLF_BOOT_DONE) && !atomic_load(&im->ready);
+    return (boot == DLF_BOOT_STREAMING || boot == DLF_BOOT_DONE) && !atomic_load(&im->ready) &&
+           atomic_load_explicit(&im->read_misses, memory_order_relaxed) < MISSES_MAX;
 }
 
 void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size, bool missed)

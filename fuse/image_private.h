@@ -78,6 +78,7 @@ struct dlf_image {
     atomic_uint_fast64_t reads;
     atomic_uint_fast64_t read_bytes;
     atomic_uint_fast64_t read_waits;
+    atomic_uint_fast64_t read_misses; /* reads of a chunk that was not even on its way */
 };
 
 /* image_pages.c: asks for an index page; as dlf_cache_get. */

@@ -227,8 +227,10 @@ static void walk(struct image_read *r)
     while (atomic_load(&r->rc) == 0 && r->cursor < r->end && r->parts_used < READ_PARTS && step(r))
         ;
     if (r->cursor == r->end) {
-        if (r->missed)
+        if (r->missed) {
+            atomic_fetch_add_explicit(&r->image->read_misses, 1, memory_order_relaxed);
             dlf_image_read_around(r->image, r->end);
+        }
         dlf_image_read_ahead(r->image, r->offset, (uint32_t)(r->end - r->offset), r->missed);
     }
     if (last_of(r))
