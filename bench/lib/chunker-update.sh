@@ -8,7 +8,7 @@ if [ "$1" = --inside ]; then
     dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-*' | awk '$1 == "ii" {print $2}' |
         xargs apt-mark hold >/dev/null
     apt-get -qq update
-    apt-get -qq -o Dpkg::Options::=--force-confold upgrade
+    apt-get -qq -o Dpkg::Options::=--force-confold upgrade >/dev/null
     apt-get -qq clean
     apt-mark showhold | xargs apt-mark unhold >/dev/null
     exit
