@@ -33,6 +33,9 @@
 /* Bytes that may be fetched for nothing instead of a further request. */
 #define GAP_MAX ((uint64_t)128 << 10)
 
+/* A run's own speed is believed after so long. */
+#define RATE_AFTER_US 5000
+
 /* Milliseconds-long transfers need not be looked at more often than this. */
 #define RECONSIDER_US 1000
 
@@ -89,28 +92,28 @@ void dlf_sched_note_run(struct dlf_sched *s, enum dlf_class class, uint64_t byte
         s->fill_next_us = now + bytes * 1000000 / rate;
 }
 
-/* Microseconds until the run has brought the byte before end; UINT64_MAX: nobody can tell. */
-static uint64_t run_eta_us(const struct run *run, const struct dlf_pace *pace, uint64_t end,
-                           uint64_t now)
+/* Bytes a second that the run has brought, or that the network is known to bring; 0: nobody knows.
+ */
+static uint64_t run_rate(const struct run *run, const struct dlf_pace *pace, uint64_t now)
 {
-    uint64_t bytes = end - run->position;
-    uint64_t rate = pace->bytes_per_s;
-    uint64_t wait = 0;
-    if (run->first_us) {
-        uint64_t span = now - run->first_us;
-        if (span > 5000)
-            rate = (run->position - run->first_at) * 1000000 / span;
-    } else {
-        uint64_t gone = now - run->begun_us;
-        wait = gone < pace->rtt_us ? pace->rtt_us - gone : 0;
-    }
-    return rate ? wait + bytes * 1000000 / rate : UINT64_MAX;
+    uint64_t span = run->first_us ? now - run->first_us : 0;
+    uint64_t bytes = run->position - run->first_at;
+    return span > RATE_AFTER_US && bytes ? bytes * 1000000 / span : pace->bytes_per_s;
+}
+
+/* Microseconds until the run has brought the byte before end. */
+static uint64_t run_eta_us(const struct run *run, const struct dlf_pace *pace, uint64_t rate,
+                           uint64_t end, uint64_t now)
+{
+    uint64_t gone = now - run->begun_us;
+    uint64_t wait = !run->first_us && gone < pace->rtt_us ? pace->rtt_us - gone : 0;
+    return wait + (end - run->position) * 1000000 / rate;
 }
 
 /* Microseconds for a request of a piece's own, which shares the wire with what runs. */
-static uint64_t fresh_us(const struct dlf_pace *pace, uint32_t length)
+static uint64_t fresh_us(const struct dlf_pace *pace, uint64_t rate, uint32_t length)
 {
-    return pace->rtt_us + pace->rtt_us / 2 + 2 * (uint64_t)length * 1000000 / pace->bytes_per_s +
+    return pace->rtt_us + pace->rtt_us / 2 + 2 * (uint64_t)length * 1000000 / rate +
            2 * RECONSIDER_US;
 }
 
@@ -123,12 +126,16 @@ static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dl
                            uint64_t now)
 {
     bool some_wait = false;
+    uint64_t rate = run_rate(run, pace, now);
+    if (!rate)
+        return false; /* until bytes come, or the source calls it stalled */
     /* The piece that is arriving stays. */
     for (unsigned i = run->next + (run->have != 0); i < run->count; i++) {
         struct dlf_fetch *f = run->pieces[i];
         if (!f || dlf_fetch_class(f) != DLF_DEMAND)
             continue;
-        if (run_eta_us(run, pace, f->offset + f->length, now) <= fresh_us(pace, f->length)) {
+        if (run_eta_us(run, pace, rate, f->offset + f->length, now) <=
+            fresh_us(pace, rate, f->length)) {
             some_wait = true;
             continue;
         }
@@ -146,8 +153,6 @@ bool dlf_sched_reconsider(struct dlf_sched *s)
     bool some_wait = false;
     uint64_t now = dlf_now_us();
     dlf_source_pace(s->source, &pace);
-    if (!pace.rtt_us || !pace.bytes_per_s)
-        return false;
     if (now - s->reconsidered_us < RECONSIDER_US)
         return true;
     s->reconsidered_us = now;
