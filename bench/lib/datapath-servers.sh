@@ -8,6 +8,7 @@
 #                               OPTIONS are those of dlfuse and of no interest to the others
 #   serve_loop NAME [OPTIONS]   SERVED is then the file "data" on ext4, on a loop device on that
 #   serve_end                   all of it is gone
+#   serve_keep NAME             it stays when serve_forget makes none the current one; serve_again NAME makes it that again
 #
 # All have the settings that they come with; what had to be chosen is said here.
 
@@ -25,6 +26,8 @@ SERVED_WHY=
 SERVE_DIR=
 SERVE_PID=
 SERVE_LOOP=
+SERVE_MOUNT=
+declare -A KEPT
 
 # A half of each page compresses well, the other one not at all. ext4 without a journal and with one file:
 # nearly all of the image is data.
@@ -112,7 +115,7 @@ serve() {
 
 # A tmpfs file has no direct I/O that would be worth it: its pages are the page cache.
 serve_loop() {
-    local direct=on dir=$TMP/loop-mount
+    local direct=on dir=$TMP/loop-mount-$1
     serve "$@" || return 1
     [ "$1" != local-ram ] || direct=off
     if ! SERVE_LOOP=$(losetup --find --show --read-only "--direct-io=$direct" "$SERVED" 2>"$TMP/server.log"); then
@@ -128,11 +131,43 @@ serve_loop() {
         serve_end
         return 1
     fi
+    SERVE_MOUNT=$dir
     SERVED=$dir/data
 }
 
+serve_keep() {
+    KEPT[$1]="$SERVED ${SERVE_DIR:--} ${SERVE_PID:--} ${SERVE_LOOP:--} ${SERVE_MOUNT:--}"
+}
+
+serve_forget() {
+    SERVED='' SERVE_DIR='' SERVE_PID='' SERVE_LOOP='' SERVE_MOUNT=''
+}
+
+# What a server does not have is "-" in there, so that nothing moves up.
+serve_again() {
+    local word
+    local -a words=()
+    read -ra words <<<"${KEPT[$1]}"
+    for word in 0 1 2 3 4; do
+        [ "${words[word]}" != - ] || words[word]=
+    done
+    SERVED=${words[0]} SERVE_DIR=${words[1]} SERVE_PID=${words[2]} SERVE_LOOP=${words[3]} SERVE_MOUNT=${words[4]}
+}
+
+# All that were kept, and the current one.
+serve_end_all() {
+    local name
+    serve_end
+    for name in "${!KEPT[@]}"; do
+        serve_again "$name"
+        serve_end
+    done
+    KEPT=()
+}
+
 serve_end() {
-    umount_surely "$TMP/loop-mount" 2>/dev/null
+    [ -z "$SERVE_MOUNT" ] || umount_surely "$SERVE_MOUNT"
+    SERVE_MOUNT=
     [ -z "$SERVE_LOOP" ] || losetup --detach "$SERVE_LOOP" 2>/dev/null || true
     SERVE_LOOP=
     [ -n "$SERVE_PID" ] || return 0
