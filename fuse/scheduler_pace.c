@@ -24,6 +24,9 @@
 #define FILL_MIN ((uint64_t)64 << 10)
 #define FILL_UNKNOWN ((uint64_t)256 << 10) /* while nothing is measured */
 
+/* Bytes a second that are assumed while nothing is measured: half of 1 Gbit/s. */
+#define RATE_UNKNOWN ((uint64_t)62500000)
+
 /* After a demand, the machine is taken to be busy for so long. */
 #define BUSY_US 1000000
 
@@ -54,6 +57,8 @@ static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pac
                            uint64_t in_flight)
 {
     bool busy = s->demand_us && dlf_now_us() - s->demand_us < BUSY_US;
+    if (!busy && !in_flight)
+        in_flight = RATE_UNKNOWN * pace->rtt_us / 1000000;
     if (!busy)
         return clamp(4 * in_flight, FILL_IDLE, REQUEST_MAX);
     if (!pace->bytes_per_s)
