@@ -5,7 +5,6 @@
 #   make_cache UPLINK_RATE     after make_mirror; once
 #   link_cache RATE RTT_MS     from now on: CACHE_URL is how nodes reach it
 #   empty_cache                it has fetched nothing yet
-#   cache_sent, uplink_sent    bytes that TCP has carried: cache to nodes, mirror to cache
 #
 #   node --- veth --- tbf | delay-proxy --- lo --- nginx --- veth --- tbf | the mirror's nginx
 #                           the cache's namespace          its uplink     the mirror's namespace
@@ -120,17 +119,4 @@ link_cache() {
     CACHE_RATE=$rate
     [ -n "${PROXY_PORT["$rtt $backend"]:-}" ] || start_proxy "$rtt" "$backend"
     CACHE_URL=http://$CACHE_ADDRESS:${PROXY_PORT["$rtt $backend"]}
-}
-
-# tcp_sent PID DEVICE: as TCP carried them; a burst of segments counts as one packet with one header.
-tcp_sent() {
-    awk -v device="$2:" '$1 == device {printf "%.0f\n", $10 - 66 * $11}' "/proc/$1/net/dev"
-}
-
-cache_sent() {
-    tcp_sent "$CACHE_PID" nodes
-}
-
-uplink_sent() {
-    tcp_sent "${NGINX_PID[mirror]}" downlink
 }

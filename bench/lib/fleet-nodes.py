@@ -9,6 +9,7 @@ order, past the page cache. fetch: a node is one curl to /dev/null. Prints JSON:
 from the start of the first one until its last byte, and the CPU seconds of all of them until then.
 When no clock runs any more, what each node read is compared with FILE.
 
+  --count PID:DEVICE    may be repeated: bytes that TCP sent from there until all were ready ("sent")
   --options TEXT        for dlfuse mount -o
   --think               reads are as far apart as in the trace, less what they waited there
   --late N              when all are ready, and --settle seconds (2) later, N more nodes boot with
@@ -65,6 +66,18 @@ def open_direct(path):
             if time.monotonic() > end:
                 raise
         time.sleep(0.002)
+
+
+def tcp_sent(where):
+    """Bytes sent by a device in the network of a process. A burst of segments counts as one packet with one
+    header of 66 bytes: without those it is what TCP carried, whatever the size of bursts."""
+    pid, device = where.split(":")
+    with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:
+        for line in file:
+            fields = line.replace(":", " ").split()
+            if fields[0] == device:
+                return int(fields[9]) - 66 * int(fields[10])
+    raise Failed(f"no device {device} in the network of {pid}")
 
 
 class Reader:
@@ -173,13 +186,14 @@ class Fleet:
 
     def wave(self, count, name, options):
         """Boots count nodes and waits for all: what main prints."""
-        start = time.monotonic()
+        start, sent = time.monotonic(), [tcp_sent(where) for where in self.args.count]
         nodes = []
         for i in range(count):
             nodes.append(Node(self, f"{name}{i}", options, self.verify[0]))
             self.nodes.append(nodes[-1])
         times = [node.wait_ready() for node in nodes]
-        return {"mount_s": [round(t[0] - start, 6) for t in times], "node_s": [round(t[1] - start, 6) for t in times],
+        sent = [tcp_sent(where) - before for where, before in zip(self.args.count, sent)]
+        return {"sent": sent, "mount_s": [round(t[0] - start, 6) for t in times], "node_s": [round(t[1] - start, 6) for t in times],
                 "cpu_s": round(sum(t[2] for t in times) + sum(node.cpu_s() for node in nodes), 3),
                 "bytes_read": count * sum(length for _, length, _ in self.touches)}
 
@@ -208,7 +222,7 @@ def boot(args):
 
 
 def fetch(args):
-    start = time.monotonic()
+    start, sent = time.monotonic(), [tcp_sent(where) for where in args.count]
     running = {}
     times = []
     try:
@@ -225,7 +239,8 @@ def fetch(args):
         for curl in running.values():
             curl.kill()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {"mount_s": None, "node_s": times, "cpu_s": round(usage.ru_utime + usage.ru_stime, 3), "bytes_read": None}
+    sent = [tcp_sent(where) - before for where, before in zip(args.count, sent)]
+    return {"sent": sent, "mount_s": None, "node_s": times, "cpu_s": round(usage.ru_utime + usage.ru_stime, 3), "bytes_read": None}
 
 
 def main():
@@ -234,6 +249,7 @@ def main():
     parser.add_argument("--nodes", type=int, required=True)
     for name in ("--trace", "--image", "--dir", "--dlfuse", "--options", "--late-options"):
         parser.add_argument(name)
+    parser.add_argument("--count", action="append", default=[])
     parser.add_argument("--think", action="store_true")
     parser.add_argument("--late", type=int, default=0)
     parser.add_argument("--settle", type=float, default=2)

@@ -50,7 +50,8 @@ class Model:
         self.bytes = of("cache_bytes" if cached else "mirror_bytes") / nodes
         self.uplink_bytes = of("mirror_bytes") if cached else 0.0
         self.uplink_rate = payload(first["uplink"]) if cached else 1.0
-        self.cpu = of("all_cpu_s") / nodes / cores
+        # Behind an empty cache the servers do their work once, not for each node.
+        self.cpu = of("cpu_s" if first["tier"] == "cold" else "all_cpu_s") / nodes / cores
         self.think = first["think"]
         shared = max(nodes * self.bytes / self.rate, nodes * self.cpu, self.uplink_bytes / self.uplink_rate)
         self.fixed = max(0.0, self.seconds - shared)
