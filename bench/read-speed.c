@@ -144,7 +144,7 @@ static bool draw_order(struct run *run)
 {
     uint64_t x = run->seed;
 
-    run->order = malloc(run->blocks * sizeof(*run->order));
+    run->order = calloc(run->blocks, sizeof(*run->order));
     if (!run->order)
         return false;
     for (uint64_t i = 0; i < run->blocks; i++) {
@@ -195,8 +195,9 @@ static int print(const struct run *run, struct reader *readers, unsigned depth, 
     if (!times)
         return 1;
     size_t last = count ? count - 1 : 0;
+    size_t middle = last / 2;
     printf(JSON_FORMAT, reads * run->block_bytes, reads, seconds, count,
-           (double)times[last / 2] / 1e3, (double)times[(size_t)((double)last * 0.99)] / 1e3,
+           (double)times[middle] / 1e3, (double)times[(size_t)((double)last * 0.99)] / 1e3,
            (double)times[last] / 1e3);
     free(times);
     return 0;
