@@ -442,10 +442,11 @@ static void mark_mirror(struct dlf_source *source, const struct dlf_get *get, in
     atomic_fetch_add_explicit(&m->failures, 1, memory_order_relaxed);
     if (rc == -ENOENT)
         return; /* about the object, not about the mirror */
-    if (m->failures_in_a_row == 0) {
+    if (m->failures_in_a_row == 0)
         m->down_since_ms = dlf_now_ms();
+    /* Not only at the first failure: that may have come too soon after the last line. */
+    if (!m->said_down)
         say_failure(source, m, get->path, err);
-    }
     m->not_before_ms = dlf_now_ms() + dlf_backoff_ms(m->failures_in_a_row);
     m->failures_in_a_row++;
 }
