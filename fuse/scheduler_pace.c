@@ -39,6 +39,13 @@
 /* A run's own speed is believed after so long. */
 #define RATE_AFTER_US 5000
 
+/*
+ * What overtaking must gain: its bytes come twice, and all that the stream brings comes later by
+ * them. With nothing asked of it, a boot at 100 Mbit/s and 0.2 ms took a third more bytes and
+ * waited longer.
+ */
+#define OVERTAKE_GAIN_US 100000
+
 /* Milliseconds-long transfers need not be looked at more often than this. */
 #define RECONSIDER_US 1000
 
@@ -140,7 +147,7 @@ static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dl
         if (!f || dlf_fetch_class(f) != DLF_DEMAND)
             continue;
         if (run_eta_us(run, pace, rate, f->offset + f->length, now) <=
-            fresh_us(pace, rate, f->length)) {
+            fresh_us(pace, rate, f->length) + OVERTAKE_GAIN_US) {
             some_wait = true;
             continue;
         }
