@@ -16,6 +16,9 @@
 # The machine says that it is up through a FIFO in its root, so neither polling nor a program that
 # would have to be fetched is in the time. What the overlay's tmpfs holds for that is prepared before.
 
+# shellcheck source=server-tools/lib/nspawn.sh
+. "$SOURCE_DIR/server-tools/lib/nspawn.sh"
+
 RACE_TIMEOUT=${RACE_TIMEOUT:-300}
 RACE_AT=
 RACE_LOWER=
@@ -121,11 +124,8 @@ race_start_machine() {
     mount -t overlay -o "lowerdir=$RACE_LOWER,upperdir=$RACE_AT/tmpfs/upper,workdir=$RACE_AT/tmpfs/work" \
         overlay "$root" || return 1
     exec {READY_FD}<>"$root/bench-ready"
-    # A session of its own: systemd-nspawn must not take the terminal.
-    setsid systemd-nspawn --quiet --boot --directory "$root" --private-network \
-        --register=no --keep-unit --resolv-conf=off --timezone=off --link-journal=no \
-        --console=pipe --machine="bench-$$" </dev/null >"$RACE_LOG" 2>&1 &
-    RACE_MACHINE=$!
+    nspawn_start "$root" "bench-$$" "$RACE_LOG" --keep-unit
+    RACE_MACHINE=$NSPAWN_PID
 }
 
 race_boot() {
@@ -146,15 +146,10 @@ race_boot() {
     printf -v RACE_SECONDS '%d.%06d' $((RACE_SECONDS / 1000000)) $((RACE_SECONDS % 1000000))
 }
 
-# The container's init takes all of it along; systemd-nspawn then cleans up after itself.
 race_stop_machine() {
-    local init
     [ -n "$RACE_AT" ] || return 0
     if [ -n "$RACE_MACHINE" ]; then
-        init=$(pgrep -P "$RACE_MACHINE" | head -n 1) || init=
-        [ -z "$init" ] || kill -KILL "$init" 2>/dev/null || true
-        race_wait 20 is_gone "$RACE_MACHINE" || kill -KILL "$RACE_MACHINE" 2>/dev/null || true
-        wait "$RACE_MACHINE" 2>/dev/null || true
+        nspawn_kill "$RACE_MACHINE"
         RACE_MACHINE=
         exec {READY_FD}>&-
     fi

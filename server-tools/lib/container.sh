@@ -8,7 +8,7 @@
 #   container_poweroff SECONDS        as if the system's own poweroff was called; 1: it does not end in time
 #   container_cleanup                 ends and takes away all of it; at any time, and twice
 #
-# CONTAINER_NODE is where dlfuse is mounted, CONTAINER_LOG what nspawn and the system print. Meant for a mount namespace
+# Sourced after nspawn.sh. CONTAINER_NODE is where dlfuse is mounted, CONTAINER_LOG what nspawn and the system print. Meant for a mount namespace
 # of the caller's own (unshare --mount): then nothing stays mounted whatever ends the caller.
 
 CONTAINER_DIR=
@@ -106,16 +106,14 @@ UNIT
 }
 
 container_start() {
-    local -a arguments=(--quiet --boot --directory "$1/root" --private-network --register=no --kill-signal=SIGRTMIN+4
-        --resolv-conf=off --timezone=off --link-journal=no --console=pipe --machine="dlfuse-record-$$"
+    local -a arguments=(--kill-signal=SIGRTMIN+4
         --bind="$1/units:/run/systemd/system" --bind="$1/said:/run/dlfuse-record")
     # Without a systemd on this machine there is nobody who could make a scope for the container.
     [ -d /run/systemd/system ] || arguments+=(--keep-unit)
     mkdir -p "$1/said"
     container_units "$1/units"
-    # A session of its own: systemd-nspawn must not take the terminal, nor get the terminal's signals.
-    setsid systemd-nspawn "${arguments[@]}" </dev/null >"$CONTAINER_LOG" 2>&1 &
-    CONTAINER_PID=$!
+    nspawn_start "$1/root" "dlfuse-record-$$" "$CONTAINER_LOG" "${arguments[@]}"
+    CONTAINER_PID=$NSPAWN_PID
 }
 
 # container_wait_target SECONDS: until the default target is reached. 1: not in time, or the container ended.
@@ -134,17 +132,18 @@ container_poweroff() {
     CONTAINER_PID=
 }
 
-container_end_process() {
-    [ -n "$1" ] || return 0
-    kill -TERM "$1" 2>/dev/null || true
-    container_wait "$2" container_gone "$1" || kill -KILL "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
+container_end_daemon() {
+    [ -n "$CONTAINER_DAEMON_PID" ] || return 0
+    kill -TERM "$CONTAINER_DAEMON_PID" 2>/dev/null || true
+    container_wait 10 container_gone "$CONTAINER_DAEMON_PID" || kill -KILL "$CONTAINER_DAEMON_PID" 2>/dev/null || true
+    wait "$CONTAINER_DAEMON_PID" 2>/dev/null || true
+    CONTAINER_DAEMON_PID=
 }
 
 container_cleanup() {
     local at
     [ -n "$CONTAINER_DIR" ] || return 0
-    container_end_process "$CONTAINER_PID" 5
+    [ -z "$CONTAINER_PID" ] || nspawn_kill "$CONTAINER_PID"
     CONTAINER_PID=
     for at in root tmpfs lower; do
         mountpoint -q "$CONTAINER_DIR/$at" || continue
@@ -156,8 +155,7 @@ container_cleanup() {
     if mountpoint -q "$CONTAINER_NODE"; then
         container_wait 5 umount "$CONTAINER_NODE" 2>/dev/null || umount -l "$CONTAINER_NODE" 2>/dev/null || true
     fi
-    container_end_process "$CONTAINER_DAEMON_PID" 10
-    CONTAINER_DAEMON_PID=
+    container_end_daemon
     if [ -n "$CONTAINER_RULES" ]; then
         rm -f "$CONTAINER_RULES"
         udevadm control --reload 2>/dev/null || true

@@ -6,6 +6,9 @@
 #                             False when it does not get there in time; BOOT_LOG then says more.
 #   end_boot                  powers the container off and takes the overlay away
 
+# shellcheck source=server-tools/lib/nspawn.sh
+. "$SOURCE_DIR/server-tools/lib/nspawn.sh"
+
 BOOT_ROOT=
 BOOT_MS=
 BOOT_LOG=
@@ -43,11 +46,8 @@ boot_tree() {
     BOOT_ROOT=$at/root
     boot_units "$BOOT_ROOT"
     begin=$(now_ms)
-    # A session of its own: systemd-nspawn must not take the case's terminal.
-    setsid systemd-nspawn --quiet --boot --directory "$BOOT_ROOT" --private-network \
-        --register=no --keep-unit --resolv-conf=off --timezone=off --link-journal=no \
-        --console=pipe --machine="case-$$" </dev/null >"$BOOT_LOG" 2>&1 &
-    BOOT_PID=$!
+    nspawn_start "$BOOT_ROOT" "case-$$" "$BOOT_LOG" --keep-unit
+    BOOT_PID=$NSPAWN_PID
     wait_until "$seconds" ready_or_gone || return 1
     [ -e "$BOOT_ROOT/ready" ] || return 1
     BOOT_MS=$(($(cat "$BOOT_ROOT/ready") - begin))
@@ -58,7 +58,7 @@ end_boot() {
     # SIGRTMIN+4 asks the container's systemd to power off; nspawn passes it on for SIGTERM.
     if ! is_gone "$BOOT_PID"; then
         kill -TERM "$BOOT_PID"
-        wait_until 30 is_gone "$BOOT_PID" || kill -KILL "$BOOT_PID"
+        wait_until 30 is_gone "$BOOT_PID" || nspawn_kill "$BOOT_PID"
     fi
     wait "$BOOT_PID" 2>/dev/null || true
     umount "$BOOT_ROOT" 2>/dev/null || umount -l "$BOOT_ROOT"
