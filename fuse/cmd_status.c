@@ -1,6 +1,5 @@
 /* dlfuse status: prints the mount's status.json, as it is or one "key value" a line. */
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +37,6 @@ static int print_file(FILE *in, bool json)
 
 int dlf_cmd_status(int argc, char **argv)
 {
-    char path[PATH_MAX];
     const char *directory = NULL;
     bool json = false;
     for (int i = 0; i < argc; i++) {
@@ -54,16 +52,7 @@ int dlf_cmd_status(int argc, char **argv)
         fputs("dlfuse status: DIR is missing; see dlfuse --help\n", stderr);
         return DLF_EXIT_USAGE;
     }
-    snprintf(path, sizeof(path), "%s/" DLF_STATUS_FILE, directory);
-    FILE *in = fopen(path, "re");
-    if (!in) {
-        fprintf(stderr, "dlfuse status: %s: %s\n", directory,
-                errno == ENOENT ? "no dlfuse is mounted there" : strerror(errno));
-        return DLF_EXIT_FAILED;
-    }
-    int rc = print_file(in, json);
-    fclose(in);
-    if (rc < 0)
-        fprintf(stderr, "dlfuse status: %s: %s\n", path, strerror(-rc));
-    return rc < 0 || fflush(stdout) != 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+    FILE *in = dlf_cmd_open("status", directory, DLF_STATUS_FILE);
+    return in ? dlf_cmd_end("status", directory, DLF_STATUS_FILE, in, print_file(in, json))
+              : DLF_EXIT_FAILED;
 }

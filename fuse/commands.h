@@ -5,6 +5,8 @@
 #ifndef DLFUSE_FUSE_COMMANDS_H
 #define DLFUSE_FUSE_COMMANDS_H
 
+#include <stdio.h>
+
 enum {
     DLF_EXIT_OK = 0,
     DLF_EXIT_FAILED = 1,
@@ -16,6 +18,15 @@ int dlf_cmd_mount(int argc, char **argv, char *name0);
 int dlf_cmd_download(int argc, char **argv);
 int dlf_cmd_status(int argc, char **argv);
 int dlf_cmd_trace(int argc, char **argv);
+
+/*
+ * For commands that print a file of a mount. open: NULL when there is none, said on stderr. end:
+ * closes it; rc is what copying it to stdout came to, a negative errno is said. Returns the exit
+ * status.
+ */
+FILE *dlf_cmd_open(const char *command, const char *directory, const char *name);
+int dlf_cmd_end(const char *command, const char *directory, const char *name, FILE *in, int rc);
+
 int dlf_cmd_handover(int argc, char **argv);
 
 #endif

@@ -17,9 +17,6 @@
 #define WINDOW_MAX ((uint64_t)4 << 20)
 #define WINDOW_FAR ((uint64_t)32 << 20)
 
-/* Bytes a second that are assumed of a network that was never full: half of 1 Gbit/s. */
-#define RATE_UNKNOWN ((uint64_t)62500000)
-
 /* Bytes: a smaller neighbourhood is not worth asking for. */
 #define AROUND_MIN ((uint64_t)128 << 10)
 #define AROUND_MAX ((uint64_t)8 << 20)
@@ -48,25 +45,14 @@ static struct ahead_stream *find_stream_locked(struct dlf_image *im, uint64_t of
     return oldest;
 }
 
-static uint64_t rate_of(const struct dlf_pace *pace)
-{
-    return pace->bytes_per_s ? pace->bytes_per_s : RATE_UNKNOWN;
-}
-
-/* Bandwidth times round trip. */
-static uint64_t bytes_under_way(const struct dlf_image *im)
-{
-    struct dlf_pace pace;
-    dlf_sched_pace(im->sched, &pace);
-    return rate_of(&pace) * pace.rtt_us / 1000000;
-}
-
 /* What to ask for after this read: [*from, *to), empty when nothing. */
 static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, uint64_t *from,
                            uint64_t *to)
 {
     bool known;
-    uint64_t under_way = bytes_under_way(im);
+    struct dlf_pace pace;
+    dlf_sched_pace(im->sched, &pace);
+    uint64_t under_way = dlf_pace_under_way(&pace);
     uint64_t least = under_way > WINDOW_MIN ? under_way : WINDOW_MIN;
     uint64_t most = 4 * least > WINDOW_MAX ? 4 * least : WINDOW_MAX;
     if (most > WINDOW_FAR)
@@ -148,7 +134,7 @@ static uint64_t around_window(struct dlf_image *im)
 {
     struct dlf_pace pace;
     dlf_sched_pace(im->sched, &pace);
-    uint64_t window = 2 * rate_of(&pace) * pace.rtt_us / 1000000;
+    uint64_t window = 2 * dlf_pace_under_way(&pace);
     uint64_t now = dlf_now_us();
     if (window < AROUND_MIN)
         return 0;
@@ -157,7 +143,7 @@ static uint64_t around_window(struct dlf_image *im)
     pthread_mutex_lock(&im->ahead_lock);
     bool go = now >= im->around_next_us;
     if (go)
-        im->around_next_us = now + window * 1000000 / rate_of(&pace) / 2;
+        im->around_next_us = now + window * 1000000 / dlf_pace_rate(&pace) / 2;
     pthread_mutex_unlock(&im->ahead_lock);
     return go ? window : 0;
 }

@@ -41,54 +41,52 @@ static void page_ready(struct dlf_waiter *waiter, int rc, const struct dlf_recor
     check_complete(im);
 }
 
-static void wait_for_page_locked(struct dlf_image *im, uint32_t page, int *rc)
+/* As dlf_image_page_get. */
+static int wait_for_page_locked(struct dlf_image *im, uint32_t page)
 {
     im->fill_waiter.ready = page_ready;
-    *rc = dlf_image_page_get(im, page, DLF_FILL, &im->fill_waiter);
-    im->fill_waits = *rc == DLF_CACHE_ASKED || *rc == DLF_CACHE_COMING;
+    int rc = dlf_image_page_get(im, page, DLF_FILL, &im->fill_waiter);
+    im->fill_waits = rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING;
+    return rc;
+}
+
+/* As dlf_cache_get. */
+static int fill_chunk_locked(struct dlf_image *im, const struct dlf_spot *spot)
+{
+    int rc = dlf_cache_get(im->cache, spot, DLF_FILL, NULL, NULL, 0, 0);
+    if (rc == DLF_CACHE_ASKED)
+        im->fill_outstanding += spot->record.length;
+    return rc;
 }
 
 /* Asks for the next chunk of those that will be read later. False when the fill has to wait. */
 static bool fill_later_locked(struct dlf_image *im)
 {
     struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK};
-    int rc;
     spot.chunk = im->boot_table.later[im->later_next];
     spot.page = (uint32_t)(spot.chunk / DLF_INDEX_PAGE_RECORDS);
-    if (!dlf_pages_loaded(im->pages, spot.page)) {
-        wait_for_page_locked(im, spot.page, &rc);
-        return rc == DLF_CACHE_PRESENT;
-    }
+    if (!dlf_pages_loaded(im->pages, spot.page))
+        return wait_for_page_locked(im, spot.page) == DLF_CACHE_PRESENT;
     dlf_pages_record(im->pages, spot.chunk, &spot.record);
-    rc = dlf_cache_get(im->cache, &spot, DLF_FILL, NULL, NULL, 0, 0);
-    if (rc == DLF_CACHE_ASKED)
-        im->fill_outstanding += spot.record.length;
+    fill_chunk_locked(im, &spot); /* what fails here comes again in image order */
     im->later_next++;
-    return rc >= 0;
-}
-
-static uint32_t later_count_locked(const struct dlf_image *im)
-{
-    return atomic_load(&im->boot_state) == DLF_BOOT_DONE ? im->boot_table.later_count : 0;
+    return true;
 }
 
 /* Asks for what lies at the cursor and moves it on. False when the fill has to wait or end. */
-static bool fill_one_locked(struct dlf_image *im)
+static bool fill_cursor_locked(struct dlf_image *im)
 {
     struct dlf_spot spot;
     int rc;
     dlf_pages_at(im->pages, im->fill_cursor, &spot);
     switch (spot.kind) {
     case DLF_SPOT_UNKNOWN:
-        wait_for_page_locked(im, spot.page, &rc);
-        return rc == DLF_CACHE_PRESENT;
+        return wait_for_page_locked(im, spot.page) == DLF_CACHE_PRESENT;
     case DLF_SPOT_HOLE:
         rc = dlf_cache_clear(im->cache, im->fill_cursor, spot.end);
         break;
     default:
-        rc = dlf_cache_get(im->cache, &spot, DLF_FILL, NULL, NULL, 0, 0);
-        if (rc == DLF_CACHE_ASKED)
-            im->fill_outstanding += spot.record.length;
+        rc = fill_chunk_locked(im, &spot);
         /* A page's first chunk: the next page had better be on its way too. */
         if (spot.chunk % DLF_INDEX_PAGE_RECORDS == 0 &&
             spot.page + 1 < dlf_pages_head(im->pages)->page_count)
@@ -105,18 +103,24 @@ static bool fill_one_locked(struct dlf_image *im)
     return true;
 }
 
+/* Asks for what comes next. False when that is nothing, or the fill has to wait or end. */
+static bool fill_next_locked(struct dlf_image *im)
+{
+    bool booted = atomic_load(&im->boot_state) == DLF_BOOT_DONE;
+    if (booted && im->later_next < im->boot_table.later_count)
+        return fill_later_locked(im);
+    return im->fill_cursor < dlf_pages_head(im->pages)->image_size && fill_cursor_locked(im);
+}
+
 static void fill_step_locked(struct dlf_image *im)
 {
-    uint64_t image_size = dlf_pages_head(im->pages)->image_size;
     if (dlf_cache_stuck(im->cache))
         im->filling = false;
     while (im->filling && !im->fill_waits && im->fill_outstanding < FILL_WINDOW &&
-           im->later_next < later_count_locked(im) && fill_later_locked(im))
+           fill_next_locked(im))
         ;
-    while (im->filling && !im->fill_waits && im->fill_outstanding < FILL_WINDOW &&
-           im->fill_cursor < image_size && fill_one_locked(im))
-        ;
-    if (im->filling && im->fill_cursor >= image_size && im->fill_outstanding == 0)
+    if (im->filling && im->fill_cursor >= dlf_pages_head(im->pages)->image_size &&
+        im->fill_outstanding == 0)
         im->filling = false;
 }
 

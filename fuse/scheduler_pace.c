@@ -24,9 +24,6 @@
 #define FILL_MIN ((uint64_t)64 << 10)
 #define FILL_UNKNOWN ((uint64_t)256 << 10) /* while nothing is measured */
 
-/* Bytes a second that are assumed while nothing is measured: half of 1 Gbit/s. */
-#define RATE_UNKNOWN ((uint64_t)62500000)
-
 /* After a demand, the machine is taken to be busy for so long. */
 #define BUSY_US 1000000
 
@@ -60,14 +57,11 @@ static unsigned connections(const struct dlf_sched *s, uint64_t in_flight)
     return (unsigned)clamp(in_flight / mean + 1, CONNECTIONS_MIN, CONNECTIONS_MAX);
 }
 
-static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace,
-                           uint64_t in_flight)
+static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace)
 {
     bool busy = s->demand_us && dlf_now_us() - s->demand_us < BUSY_US;
-    if (!busy && !in_flight)
-        in_flight = RATE_UNKNOWN * pace->rtt_us / 1000000;
     if (!busy)
-        return clamp(4 * in_flight, FILL_IDLE, REQUEST_MAX);
+        return clamp(4 * dlf_pace_under_way(pace), FILL_IDLE, REQUEST_MAX);
     if (!pace->bytes_per_s)
         return FILL_UNKNOWN;
     uint64_t us = pace->rtt_us / 4 > FILL_BESIDE_US ? pace->rtt_us / 4 : FILL_BESIDE_US;
@@ -78,7 +72,7 @@ void dlf_sched_set_limits(struct dlf_sched *s)
 {
     struct dlf_pace pace;
     dlf_source_pace(s->source, &pace);
-    /* Bytes on their way when the network is full. */
+    /* Not dlf_pace_under_way: more connections and gaps are for what was measured. */
     uint64_t in_flight = pace.bytes_per_s * pace.rtt_us / 1000000;
     unsigned n = connections(s, in_flight);
     struct limits *l = &s->limits;
@@ -87,7 +81,7 @@ void dlf_sched_set_limits(struct dlf_sched *s)
     l->runs[DLF_FILL] = s->bulk ? n : n - 1;
     l->bytes[DLF_DEMAND] = clamp(in_flight, REQUEST_MIN, REQUEST_MAX);
     l->bytes[DLF_PREFETCH] = l->bytes[DLF_DEMAND];
-    l->bytes[DLF_FILL] = s->bulk ? l->bytes[DLF_DEMAND] : fill_bytes(s, &pace, in_flight);
+    l->bytes[DLF_FILL] = s->bulk ? l->bytes[DLF_DEMAND] : fill_bytes(s, &pace);
     l->gap = pace.rtt_us < FAR_US ? 0 : clamp(in_flight / 8, 0, GAP_MAX);
     l->fill_beside_demand = pace.rtt_us >= FAR_US;
     atomic_store_explicit(&s->connections, n, memory_order_relaxed);

@@ -39,6 +39,20 @@ struct dlf_pace {
     uint64_t bytes_per_s; /* of all transfers together, while bytes were coming */
 };
 
+/* Bytes a second that are assumed of a network that was never full: half of 1 Gbit/s. */
+#define DLF_RATE_UNKNOWN ((uint64_t)62500000)
+
+static inline uint64_t dlf_pace_rate(const struct dlf_pace *pace)
+{
+    return pace->bytes_per_s ? pace->bytes_per_s : DLF_RATE_UNKNOWN;
+}
+
+/* Bytes that are under way when the network is full, as far as is known or assumed. */
+static inline uint64_t dlf_pace_under_way(const struct dlf_pace *pace)
+{
+    return dlf_pace_rate(pace) * pace->rtt_us / 1000000;
+}
+
 /* One attempt. The caller owns it and keeps it until done was called, exactly once. */
 struct dlf_get {
     const char *path; /* below the mirror's base */

@@ -1,0 +1,25 @@
+/* Opens one of a mount's small files for a command. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "fuse/commands.h"
+
+FILE *dlf_cmd_open(const char *command, const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        fprintf(stderr, "dlfuse %s: %s: %s\n", command, directory,
+                errno == ENOENT ? "no dlfuse is mounted there" : strerror(errno));
+    return in;
+}
+
+int dlf_cmd_end(const char *command, const char *directory, const char *name, FILE *in, int rc)
+{
+    fclose(in);
+    if (rc < 0)
+        fprintf(stderr, "dlfuse %s: %s/%s: %s\n", command, directory, name, strerror(-rc));
+    return rc < 0 || fflush(stdout) != 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}
