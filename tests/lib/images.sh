@@ -6,6 +6,7 @@
 #   make_tree DIR                about 45 MB of files of many kinds; DIR.sha256 lists their digests
 #   make_image KIND TREE IMAGE   KIND: ext4 xfs squashfs-lz4 squashfs-zstd squashfs-xz erofs erofs-lz4hc
 #   make_store STORE NAME IMAGE [ARGUMENT...]   dlfuse-chunker create, quiet
+#   flip FILE OFFSET             one bit of it
 #   check_tree TEXT DIR SUMS     every file in DIR has the digest that SUMS gives
 
 export SOURCE_DATE_EPOCH=1700000000
@@ -19,6 +20,12 @@ random_bytes() {
 
 text_bytes() {
     { seq "$((1000000 * ($1 + 1)))" 7 9999999999 2>/dev/null || true; } | head -c "$2"
+}
+
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
+    printf '%b' "\\x$(printf %02x $((byte ^ 4)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 make_tree() {
