@@ -8,12 +8,8 @@ to casync with the same average chunk size in the same round; for zstd, which ha
 check: with 64 KiB, what both use when nothing is said.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-
 from stats import describe, table
+from summary import gnuplot, run, show
 
 USUAL_SIZE = "64K"
 SPEED, PEAK_MIB = 8, 256
@@ -54,14 +50,6 @@ def summarize(results):
     return rows
 
 
-def show(d, form):
-    if not d:
-        return "-"
-    if d["n"] == 1:
-        return form % d["median"]
-    return f"{form % d['median']} [{form % d['low']}, {form % d['high']}]"
-
-
 def print_table(rows, facts):
     print(f"{facts['cpus']}, {facts['cores']} used, Linux {facts['kernel']}, load at the start {facts['load_at_start']}; all on {facts['filesystem']}, "
           "images in the page cache; * what create does when nothing is said")
@@ -79,7 +67,7 @@ def print_table(rows, facts):
         print(table(out))
 
 
-def check(rows):
+def check(rows, _facts):
     missed, seen = 0, 0
 
     def limit(text, value, bound, good):
@@ -104,7 +92,7 @@ def check(rows):
     return 0 if seen and not missed else 1
 
 
-def plot(rows, path):
+def plot(rows, path, *_):
     """One panel a kind of image: store size against speed, a point a program; the update as a second bar."""
     kinds = list(dict.fromkeys(r["kind"] for r in rows))
     script = [f"set terminal svg size {560 * len(kinds)},420 dynamic font 'sans,11'", f"set output '{path}'",
@@ -130,35 +118,8 @@ def plot(rows, path):
         script += [f"set title '{kind}'", f"set xrange [{low / 1.5}:{high * 2.5}]",
                    f"set yrange [0:{max(r['store_bytes'] for r in here) / 1e6 * 1.15}]", "plot " + ", ".join(plots)]
     script.append("unset multiplot")
-    subprocess.run(["gnuplot"], input="\n".join(data + script) + "\n", text=True, check=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--svg")
-    mode.add_argument("--check", action="store_true")
-    parser.add_argument("--facts", required=True)
-    parser.add_argument("results")
-    args = parser.parse_args()
-    with open(args.results, encoding="ascii") as file:
-        results = [json.loads(line) for line in file]
-    with open(args.facts, encoding="utf-8") as file:
-        facts = json.load(file)
-    rows = summarize(results)
-    if args.check:
-        return check(rows)
-    if args.svg:
-        plot(rows, args.svg)
-    elif args.json:
-        json.dump({"facts": facts, "summary": rows, "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(rows, facts)
-    return 0
+    gnuplot(data, script)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, summarize, print_table, plot=plot, check=check)

@@ -7,11 +7,8 @@ RESULTS has one JSON object a line, one for each mount. Ratios are of the fill's
 without it, of the same round and the same places.
 """
 
-import argparse
-import json
-import sys
-
 from stats import describe, machine, table
+from summary import run, show
 
 
 def summarize(results):
@@ -32,12 +29,6 @@ def summarize(results):
             row[f"{name}_ratio"] = describe([r[f"{name}_us"] / base[f"{name}_us"] for r, base in pairs if base and base[f"{name}_us"]])
         rows.append(row)
     return rows
-
-
-def show(d, form, factor=1.0):
-    if not d:
-        return "-"
-    return f"{form % (d['median'] * factor)} [{form % (d['low'] * factor)}, {form % (d['high'] * factor)}]"
 
 
 def print_table(rows, facts):
@@ -64,29 +55,5 @@ def check(rows, limit):
     return 0 if held and not missed else 1
 
 
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--check", type=float)
-    parser.add_argument("--facts", required=True)
-    parser.add_argument("results")
-    args = parser.parse_args()
-    with open(args.results, encoding="ascii") as file:
-        results = [json.loads(line) for line in file]
-    with open(args.facts, encoding="utf-8") as file:
-        facts = json.load(file)
-    rows = summarize(results)
-    if args.check:
-        return check(rows, args.check)
-    if args.json:
-        json.dump({"facts": facts, "summary": rows, "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(rows, facts)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, summarize, print_table, check=check, ratio=True)

@@ -6,12 +6,8 @@ usage: datapath-summary.py [--table | --json | --svg FILE | --check] --facts FIL
 RESULTS has one JSON object a line, one for each measurement; one with "why" did not work.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-
 from stats import describe, machine, median, table
+from summary import gnuplot, run
 
 ORDER = ["dlfuse", "null", "nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2", "local", "local-ram", "curl"]
 PEERS = ["nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2"]
@@ -121,7 +117,7 @@ class Limits:
         return 0 if self.held and not self.missed else 1
 
 
-def check(runs):
+def check(runs, _facts):
     limits = Limits()
     for group, network in runs.tables:
         for way in runs.ways(group, network):
@@ -140,7 +136,7 @@ def check(runs):
     return limits.result()
 
 
-def plot(runs, path):
+def plot(runs, path, *_):
     script = [f"set terminal svg size 1100,{260 * len(runs.tables)} dynamic font 'sans,11'", f"set output '{path}'",
               f"set multiplot layout {len(runs.tables)},1", "set style data histogram", "set style histogram clustered gap 1",
               "set style fill solid 0.7", "set grid y", "set logscale y", "set ylabel 'MB/s'", "set key outside right",
@@ -156,35 +152,8 @@ def plot(runs, path):
         script.append(f"set title '{TITLES[group]}, {network}'")
         script.append("plot " + ", ".join(f"$d{i} using {n + 2}:xtic(1) title '{s}'" for n, s in enumerate(servers)))
     script.append("unset multiplot")
-    subprocess.run(["gnuplot"], input="\n".join(data + script) + "\n", text=True, check=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--svg")
-    mode.add_argument("--check", action="store_true")
-    parser.add_argument("--facts", required=True)
-    parser.add_argument("results")
-    args = parser.parse_args()
-    with open(args.results, encoding="ascii") as file:
-        results = [json.loads(line) for line in file]
-    with open(args.facts, encoding="utf-8") as file:
-        facts = json.load(file)
-    runs = Runs(results)
-    if args.check:
-        return check(runs)
-    if args.svg:
-        plot(runs, args.svg)
-    elif args.json:
-        json.dump({"facts": facts, "summary": runs.summary(), "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(runs, facts)
-    return 0
+    gnuplot(data, script)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, Runs, print_table, rows=Runs.summary, plot=plot, check=check)

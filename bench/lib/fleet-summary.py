@@ -6,13 +6,9 @@ usage: fleet-summary.py [--table | --json | --svg FILE] --facts FILE RESULTS
 RESULTS has one JSON object a line, one for each fleet that booted.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-
 from fleet_model import models, payload
 from stats import describe, machine, table
+from summary import gnuplot, run, show
 
 WAYS = ["dlfuse-profile", "dlfuse", "full-squashfs", "full-lz4", "full-ext4"]
 TIERS = ["mirror", "cold", "warm"]
@@ -34,14 +30,6 @@ def summarize(results):
             row[key] = describe([r[key] for r in runs])
         rows.append(row)
     return rows
-
-
-def show(d, form, factor=1.0):
-    if not d:
-        return "-"
-    if d["n"] == 1:
-        return form % (d["median"] * factor)
-    return f"{form % (d['median'] * factor)} [{form % (d['low'] * factor)}, {form % (d['high'] * factor)}]"
 
 
 def print_table(rows, facts):
@@ -66,7 +54,7 @@ def print_table(rows, facts):
     print(table(out))
 
 
-def plot(rows, results, facts, path):
+def plot(rows, path, facts, results):
     """One panel a rate: seconds until the last of N nodes; points as measured, lines by the model."""
     made, _ = models(results, int(facts["cpus"].split(" x ")[0]))
     rates = list(dict.fromkeys(r["rate"] for r in rows))
@@ -95,32 +83,8 @@ def plot(rows, results, facts, path):
                 plots.append(f"$m{i}_{j} using 1:2 with lines dt 2 lc rgb '{colour}' notitle")
         script += [f"set title 'one link of {rate}; dashed: the model'", "plot " + ", ".join(plots)]
     script.append("unset multiplot")
-    subprocess.run(["gnuplot"], input="\n".join(data + script) + "\n", text=True, check=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--svg")
-    parser.add_argument("--facts", required=True)
-    parser.add_argument("results")
-    args = parser.parse_args()
-    with open(args.results, encoding="ascii") as file:
-        results = [json.loads(line) for line in file]
-    with open(args.facts, encoding="utf-8") as file:
-        facts = json.load(file)
-    rows = summarize(results)
-    if args.svg:
-        plot(rows, results, facts, args.svg)
-    elif args.json:
-        json.dump({"facts": facts, "summary": rows, "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(rows, facts)
-    return 0
+    gnuplot(data, script)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, summarize, print_table, plot=plot)

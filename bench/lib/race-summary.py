@@ -1,25 +1,16 @@
 #!/usr/bin/env python3
 """Sums up the results of bench/boot-race: a table, JSON, a plot, or a check of the project's limits.
 
-usage: race-summary.py [--table | --json | --svg FILE | --check] [--facts FILE] RESULTS
+usage: race-summary.py [--table | --json | --svg FILE | --check] --facts FILE RESULTS
 
 RESULTS has one JSON object a line, one for each boot. Seconds added are differences within a round.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-
 from stats import describe, machine, median, table
+from summary import gnuplot, run
 
 ORDER = ["local", "dlfuse-profile", "dlfuse", "dlfuse-squashfs", "full-squashfs", "full-lz4", "full-ext4",
          "nbdfuse", "nbd", "boot-pack"]
-
-
-def load(path):
-    with open(path, encoding="ascii") as file:
-        return [json.loads(line) for line in file]
 
 
 def network_key(result):
@@ -134,6 +125,8 @@ def check_qemu(race):
 
 
 def check(race, facts):
+    if facts.get("mode") == "qemu":
+        return check_qemu(race)
     limits = Limits()
     for rate, rtt, bound in (("1gbit", 0.2, 0.15), ("1gbit", 20, 0.25)):
         added = race.added(rate, rtt, "dlfuse-profile")
@@ -162,7 +155,7 @@ def check(race, facts):
     return limits.result()
 
 
-def plot(race, path):
+def plot(race, path, *_):
     """One panel a network, one bar a racer, seconds on a logarithmic axis, intervals as error bars."""
     rows = [r for r in race.summary() if r["racer"] not in ("dlfuse-squashfs", "boot-pack")]
     networks = race.networks
@@ -185,36 +178,8 @@ def plot(race, path):
                    f"$d{i} using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black', "
                    f"$d{i} using 4:1:6 with labels left offset 0.6,0 font 'sans,10'"]
     script.append("unset multiplot")
-    subprocess.run(["gnuplot"], input="\n".join(data + script) + "\n", text=True, check=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--svg")
-    mode.add_argument("--check", action="store_true")
-    parser.add_argument("--facts")
-    parser.add_argument("results")
-    args = parser.parse_args()
-    results = load(args.results)
-    race = Race(results)
-    facts = {}
-    if args.facts:
-        with open(args.facts, encoding="utf-8") as file:
-            facts = json.load(file)
-    if args.check:
-        return check_qemu(race) if facts.get("mode") == "qemu" else check(race, facts)
-    if args.svg:
-        plot(race, args.svg)
-    elif args.json:
-        json.dump({"facts": facts, "summary": race.summary(), "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(race, facts)
-    return 0
+    gnuplot(data, script)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, Race, print_table, rows=Race.summary, plot=plot, check=check)

@@ -1,17 +1,13 @@
 #!/usr/bin/env python3
 """Sums up the results of bench/replay: a table, JSON, a plot, or a check against a ratio.
 
-usage: replay-summary.py [--table | --json | --svg FILE | --check RATIO] [--facts FILE] RESULTS
+usage: replay-summary.py [--table | --json | --svg FILE | --check RATIO] --facts FILE RESULTS
 
 RESULTS has one JSON object a line, one for each run. Ratios are to the floor of the same round.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-
 from stats import describe, machine, table
+from summary import gnuplot, run, show
 
 
 def summarize(results):
@@ -28,14 +24,6 @@ def summarize(results):
         row["ratio"] = describe([r["total_s"] / floors[rate, rtt, r["pair"]] for r in runs if (rate, rtt, r["pair"]) in floors])
         rows.append(row)
     return rows
-
-
-def show(d, form, factor=1.0):
-    if not d:
-        return "-"
-    if d["low"] == d["high"]:
-        return form % (d["median"] * factor)
-    return f"{form % (d['median'] * factor)} [{form % (d['low'] * factor)}, {form % (d['high'] * factor)}]"
 
 
 def print_table(rows, facts):
@@ -60,7 +48,7 @@ def check(rows, limit):
     return 0 if held and not missed else 1
 
 
-def plot(rows, path):
+def plot(rows, path, *_):
     networks = list(dict.fromkeys((r["rate"], r["rtt_ms"]) for r in rows))
     script = [f"set terminal svg size {420 * len(networks)},240 dynamic font 'sans,11'", f"set output '{path}'",
               f"set multiplot layout 1,{len(networks)}", "set grid x", "set xlabel 'seconds'", "unset key",
@@ -79,35 +67,8 @@ def plot(rows, path):
                    f"$d{i} using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black', "
                    f"$d{i} using 4:1:6 with labels left offset 0.6,0 font 'sans,10'"]
     script.append("unset multiplot")
-    subprocess.run(["gnuplot"], input="\n".join(data + script) + "\n", text=True, check=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--table", action="store_true")
-    mode.add_argument("--json", action="store_true")
-    mode.add_argument("--svg")
-    mode.add_argument("--check", type=float)
-    parser.add_argument("--facts", required=True)
-    parser.add_argument("results")
-    args = parser.parse_args()
-    with open(args.results, encoding="ascii") as file:
-        results = [json.loads(line) for line in file]
-    with open(args.facts, encoding="utf-8") as file:
-        facts = json.load(file)
-    rows = summarize(results)
-    if args.check:
-        return check(rows, args.check)
-    if args.svg:
-        plot(rows, args.svg)
-    elif args.json:
-        json.dump({"facts": facts, "summary": rows, "results": results}, sys.stdout)
-        print()
-    else:
-        print_table(rows, facts)
-    return 0
+    gnuplot(data, script)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, summarize, print_table, plot=plot, check=check, ratio=True)
