@@ -1,4 +1,4 @@
-/* Reads each boot pack once, from its table to its last chunk, hashing as it goes. */
+/* Reads each boot pack once: table, copy of the index head, chunks; hashing as it goes. */
 #include "chunker/audit_boot.h"
 
 #include <errno.h>
@@ -25,7 +25,10 @@ struct reading {
     int fd;
 };
 
-/* The next size bytes into audit->pack, which has room for a table and for any chunk. */
+_Static_assert(DLF_INDEX_HEAD_MAX <= DLF_PACK_MAX && DLF_BOOT_TABLE_MAX <= DLF_PACK_MAX,
+               "an audit's buffer is too small for a boot pack");
+
+/* The next size bytes into audit->pack, which has room for a table, an index head or a chunk. */
 static int read_next(struct reading *in, uint32_t size)
 {
     ssize_t got = io_read(in->fd, in->audit->pack, size);
@@ -44,6 +47,18 @@ static bool agrees(struct reading *in, const struct dlf_record *record)
     return !in->lookup.index || index_lookup_get(&in->lookup, record->pack, &indexed, NULL) < 0 ||
            (indexed.offset == record->offset && indexed.length == record->length &&
             indexed.xxh3 == record->xxh3);
+}
+
+static void check_head(struct reading *in)
+{
+    const struct dlf_manifest *manifest = in->manifest;
+    struct dlf_sha256 found = dlf_sha256(in->audit->pack, manifest->index_head_size);
+    if (!dlf_sha256_equal(&found, &manifest->index_head))
+        audit_damage(in->audit,
+                     "%s/%s: the copy of the index head at byte %u, %u bytes (%s serial %" PRIu64
+                     "): wrong SHA-256",
+                     in->audit->store->path, in->boot.path, manifest->boot_table_size,
+                     manifest->index_head_size, manifest->name, manifest->serial);
 }
 
 static void check_chunk(struct reading *in, uint32_t number)
@@ -70,6 +85,10 @@ static void check_bytes(struct reading *in)
     struct audit *audit = in->audit;
     uint64_t damages = audit->counts.damages;
     int rc = read_next(in, in->boot.table.table_size);
+    if (rc == 0)
+        rc = read_next(in, in->boot.table.head_size);
+    if (rc == 0)
+        check_head(in);
     for (uint32_t i = 0; rc == 0 && i < in->boot.table.record_count; i++) {
         rc = read_next(in, in->boot.table.records[i].stored_length);
         if (rc == 0)
@@ -80,7 +99,7 @@ static void check_bytes(struct reading *in)
         audit_damage(audit, "cannot read %s/%s: %s", audit->store->path, in->boot.path,
                      strerror(-rc));
     else if (audit->counts.damages == damages && !dlf_sha256_equal(&found, &in->manifest->boot))
-        audit_damage(audit, "%s/%s: its SHA-256 is not its name, though no chunk in it is damaged",
+        audit_damage(audit, "%s/%s: its SHA-256 is not its name, though nothing in it is damaged",
                      audit->store->path, in->boot.path);
 }
 

@@ -6,7 +6,8 @@
 
 /*
  * Checks the boot pack that a manifest names, unless it names none or the same was checked already:
- * its table against the index, which comes first, and each chunk. -ENOMEM.
+ * its table against the index, which comes first, its copy of the index head, and each chunk.
+ * -ENOMEM.
  */
 int audit_boot(struct audit *audit, const struct dlf_manifest *manifest);
 

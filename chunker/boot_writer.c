@@ -1,4 +1,4 @@
-/* Chunks go to a temporary file behind the place of the table, which is known last. */
+/* Chunks go to a temporary file behind the place of table and head; the table is known last. */
 #include "chunker/boot_writer.h"
 
 #include <errno.h>
@@ -106,21 +106,31 @@ static void append_all(void *context)
         crew_fail(&w->crew, store_write_failed(w->store, &w->object, -rc, &err), &err);
 }
 
-/* The table before its chunks; then the digest of all, and the name. */
+/* The table, and the index head as it lies in the index object: there is one form of it. */
+static int write_front(struct boot_writer *w, struct dlf_manifest *manifest, struct dlf_err *err)
+{
+    const struct dlf_boot_table *t = &w->table;
+    size_t size = (size_t)t->table_size + t->head_size;
+    uint8_t *data = malloc(size);
+    if (!data)
+        return dlf_fail(err, ENOMEM, "out of memory for the boot pack's table");
+    dlf_boot_table_write(t, data);
+    dlf_index_head_write(&w->index->head, data + t->table_size);
+    manifest->boot_size = t->size;
+    manifest->boot_table_size = t->table_size;
+    manifest->boot_table = dlf_sha256(data, t->table_size);
+    int rc = io_pwrite(w->object.fd, data, size, 0);
+    free(data);
+    return rc < 0 ? store_write_failed(w->store, &w->object, -rc, err) : 0;
+}
+
+/* What comes before the chunks; then the digest of all, and the name. */
 static int finish(struct boot_writer *w, struct dlf_manifest *manifest, struct dlf_err *err)
 {
     char path[DLF_OBJECT_PATH_MAX];
-    uint8_t *data = malloc(w->table.table_size);
-    if (!data)
-        return dlf_fail(err, ENOMEM, "out of memory for the boot pack's table");
-    dlf_boot_table_write(&w->table, data);
-    manifest->boot_size = w->table.size;
-    manifest->boot_table_size = w->table.table_size;
-    manifest->boot_table = dlf_sha256(data, w->table.table_size);
-    int rc = io_pwrite(w->object.fd, data, w->table.table_size, 0);
-    free(data);
+    int rc = write_front(w, manifest, err);
     if (rc < 0)
-        return store_write_failed(w->store, &w->object, -rc, err);
+        return rc;
     rc = store_hash(w->object.fd, w->table.size, &manifest->boot);
     if (rc < 0)
         return dlf_fail(err, -rc, "cannot read %s/%s back: %s", w->store->path, w->object.path,
@@ -155,7 +165,7 @@ static int write_object(struct boot_writer *w, struct dlf_manifest *manifest, st
 /* How many of the first chunks fit, however little they shrink. */
 static uint32_t count_fitting(const struct boot_writer *w, const struct profile_order *order)
 {
-    uint64_t room = DLF_BOOT_MAX - DLF_BOOT_TABLE_MAX;
+    uint64_t room = DLF_BOOT_MAX - DLF_BOOT_TABLE_MAX - w->table.head_size;
     uint32_t count = 0;
     while (count < w->table.record_count && w->sources[count].length <= room &&
            dlf_boot_table_size((uint64_t)count + 1, 0) != 0)
@@ -191,6 +201,7 @@ static int prepare(struct boot_writer *w, struct profile_order *order, struct dl
 {
     struct dlf_boot_table *t = &w->table;
     w->numbers = order->boot;
+    t->head_size = dlf_index_head_size(w->index->head.page_count, w->index->head.pack_count);
     /* An index has fewer chunks than 2^32. */
     t->record_count = (uint32_t)order->boot_count;
     w->sources = calloc(order->boot_count + 1, sizeof(*w->sources));
@@ -207,7 +218,7 @@ static int prepare(struct boot_writer *w, struct profile_order *order, struct dl
     t->later = order->later;
     t->image_size = w->index->head.image_size;
     t->table_size = dlf_boot_table_size(t->record_count, t->later_count);
-    t->size = t->table_size;
+    t->size = (uint64_t)t->table_size + t->head_size;
     for (uint32_t i = 0; i < t->record_count; i++) {
         t->data_size += w->sources[i].length;
         if (w->sources[i].length > t->max_length)

@@ -1,5 +1,6 @@
 /*
- * Writes a boot pack: chunks of an image that is in the store, encoded anew, in a given order.
+ * Writes a boot pack: its table, the index head, and chunks of an image that is in the store,
+ * encoded anew, in a given order.
  *
  *      reader thread     the index's record of each chunk
  *      worker threads    the chunk out of its pack, checked; encoded, SHA-256

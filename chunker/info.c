@@ -281,9 +281,9 @@ static void print_text(const struct info *info)
     printf("index     %" PRIu64 " bytes, head %u\n", info->index.size_bytes,
            info->manifest.index_head_size);
     if (info->manifest.boot_size)
-        printf("boot pack %" PRIu64 " bytes, table %u: %u chunks of %" PRIu64
+        printf("boot pack %" PRIu64 " bytes, table %u, index head %u: %u chunks of %" PRIu64
                " bytes, %.1f%% of the data; %u later\n",
-               info->manifest.boot_size, info->manifest.boot_table_size,
+               info->manifest.boot_size, info->manifest.boot_table_size, info->boot.table.head_size,
                info->boot.table.record_count, info->boot.table.data_size,
                100 * ratio(info->boot.table.data_size, head->data_size),
                info->boot.table.later_count);

@@ -123,7 +123,7 @@ static int read_records(struct dlf_boot_table *t, const uint8_t *data, uint64_t 
 {
     static const uint8_t zeros[REC_RESERVED_SIZE];
     const uint8_t *p = data + DLF_BOOT_FIXED_SIZE;
-    uint64_t at = t->table_size;
+    uint64_t at = (uint64_t)t->table_size + t->head_size;
     uint64_t content = 0; /* at most 2^16 records of 2^20 bytes */
     uint32_t longest = 0;
     for (uint32_t i = 0; i < t->record_count; i++, p += DLF_RECORD_SIZE) {
@@ -192,10 +192,10 @@ static int check_numbers(const struct dlf_boot_table *t, struct dlf_err *err)
 }
 
 int dlf_boot_table_parse(struct dlf_boot_table *table, const uint8_t *data, size_t size,
-                         uint64_t image_size, uint64_t object_size, uint64_t chunk_count,
-                         struct dlf_err *err)
+                         uint32_t head_size, uint64_t image_size, uint64_t object_size,
+                         uint64_t chunk_count, struct dlf_err *err)
 {
-    struct dlf_boot_table t = {0};
+    struct dlf_boot_table t = {.head_size = head_size};
     int rc = read_fixed(&t, data, size, err);
     if (rc == 0)
         rc = check_fixed(&t, image_size, object_size, err);

@@ -1,11 +1,12 @@
 /*
- * The boot pack: one object with the chunks that a boot reads, in the order in which it reads them.
+ * The boot pack: one object with all that a boot reads, in the order in which it reads it.
  *
  * A table comes first; its digest is in the manifest. It has a record for each chunk, with the
  * chunk's number in the index, so that a node can serve chunks that came by this way before it has
- * the index page that speaks of them. The stored chunks follow without gap: the node sends one
- * plain GET, checks the table, and then each chunk as it passes. They are copies: the packs have
- * every chunk as well. docs/FORMAT.md gives every field.
+ * the index page that speaks of them. A copy of the index head follows, whose size and digest are
+ * in the manifest too, then the stored chunks without gap: the node sends one plain GET and checks
+ * the table, the head, and each chunk as it passes. They are copies: the index object has the head
+ * and the packs have every chunk as well. docs/FORMAT.md gives every field.
  */
 #ifndef DLFUSE_FORMAT_BOOT_H
 #define DLFUSE_FORMAT_BOOT_H
@@ -29,14 +30,16 @@
  *
  * records, in boot order, use the index's form with two fields read differently: pack is the
  * chunk's number in the index, pack_offset is where the stored bytes lie in the boot pack (bytes,
- * table included). later: numbers of chunks that are read after the boot (through poweroff), which
- * are not in the boot pack but should be the first ones to be filled in, in this order.
+ * table and head included). later: numbers of chunks that are read after the boot (through
+ * poweroff), which are not in the boot pack but should be the first ones to be filled in, in this
+ * order.
  */
 struct dlf_boot_table {
     uint64_t image_size; /* bytes; the manifest's */
     uint64_t size;       /* bytes of the whole object */
     uint64_t data_size;  /* bytes of content */
-    uint32_t table_size; /* bytes: where the chunks begin */
+    uint32_t table_size; /* bytes: where the copy of the index head begins */
+    uint32_t head_size;  /* bytes of that; the chunks begin behind it */
     uint32_t record_count;
     uint32_t later_count;
     uint32_t max_length; /* the longest content, bytes; 0 without records */
@@ -45,15 +48,15 @@ struct dlf_boot_table {
 };
 
 /*
- * Reads a table whose digest was already checked. image_size, object_size and chunk_count (records
- * of the index) are those that the manifest gives. Every field is checked: records inside the image
- * and the limits, stored bytes in a row from the table's end to the object's end, chunk numbers
- * below chunk_count and none twice. -EBADMSG, -ENOTSUP (version), -EFBIG, -ENOMEM. *table is
- * untouched on failure.
+ * Reads a table whose digest was already checked. head_size (of the index head), image_size,
+ * object_size and chunk_count (records of the index) are those that the manifest gives. Every field
+ * is checked: records inside the image and the limits, stored bytes in a row from the head's end to
+ * the object's end, chunk numbers below chunk_count and none twice. -EBADMSG, -ENOTSUP (version),
+ * -EFBIG, -ENOMEM. *table is untouched on failure.
  */
 int dlf_boot_table_parse(struct dlf_boot_table *table, const uint8_t *data, size_t size,
-                         uint64_t image_size, uint64_t object_size, uint64_t chunk_count,
-                         struct dlf_err *err);
+                         uint32_t head_size, uint64_t image_size, uint64_t object_size,
+                         uint64_t chunk_count, struct dlf_err *err);
 void dlf_boot_table_free(struct dlf_boot_table *table);
 
 /* Bytes that a table takes; 0 when over DLF_BOOT_TABLE_MAX. */

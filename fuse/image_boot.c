@@ -70,8 +70,8 @@ static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_err why;
     if (rc == 0) {
-        rc = dlf_boot_table_parse(&im->boot_table, bytes, m->boot_table_size, m->image_size,
-                                  m->boot_size, dlf_manifest_chunks(m), &why);
+        rc = dlf_boot_table_parse(&im->boot_table, bytes, m->boot_table_size, m->index_head_size,
+                                  m->image_size, m->boot_size, dlf_manifest_chunks(m), &why);
         err = &why;
     }
     if (rc == -ESHUTDOWN)

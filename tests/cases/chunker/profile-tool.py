@@ -3,6 +3,7 @@
 
   profile-tool.py trace STORE NAME WORD...   a trace; WORD: a chunk's number, or "ready"
   profile-tool.py table STORE NAME           "boot: N N ..." and "later: N N ..."
+  profile-tool.py head STORE NAME            the boot pack's copy of the index head, to stdout
   profile-tool.py at STORE NAME OFFSET...    the number of the chunk at each offset of the image
 """
 
@@ -52,6 +53,16 @@ def print_table(store, m):
     print("later:", *struct.unpack_from(f"<{later}I", data, 64 + 72 * count))
 
 
+def copy_head(store, m):
+    digest, _ = m["boot"].split()
+    with open(f"{store}/boot/{digest}", "rb") as f:
+        data = f.read()
+    count, later = struct.unpack_from("<II", data, 16)
+    begin = 64 + 72 * count + 4 * later
+    end = struct.unpack_from("<I", data, 64 + 20)[0]  # where the first chunk lies
+    sys.stdout.buffer.write(data[begin:end])
+
+
 def main():
     command, store, name, *words = sys.argv[1:]
     m = manifest(store, name)
@@ -59,6 +70,8 @@ def main():
         print_trace(m, list(records(store, m)), words)
     elif command == "table":
         print_table(store, m)
+    elif command == "head":
+        copy_head(store, m)
     elif command == "at":
         chunks = list(records(store, m))
         for word in words:

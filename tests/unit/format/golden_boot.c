@@ -102,12 +102,14 @@ static void make_boot(struct golden_boot *g)
     struct dlf_boot_table t = {.image_size = GOLDEN_BOOT_IMAGE,
                                .table_size =
                                    dlf_boot_table_size(GOLDEN_BOOT_RECORDS, GOLDEN_BOOT_LATER),
+                               .head_size = g->manifest.index_head_size,
                                .record_count = GOLDEN_BOOT_RECORDS,
                                .later_count = GOLDEN_BOOT_LATER,
                                .max_length = 300,
                                .records = g->boot_records,
                                .later = g->later};
-    t.size = t.table_size;
+    memcpy(g->boot + t.table_size, g->index, t.head_size);
+    t.size = t.table_size + t.head_size;
     for (unsigned i = 0; i < GOLDEN_BOOT_RECORDS; i++) {
         struct dlf_record *r = &g->boot_records[i];
         store(g, boot_order[i], chunks[boot_order[i]].boot_codec, g->boot + t.size, r);

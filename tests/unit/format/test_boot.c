@@ -12,7 +12,9 @@
 #define RECORDS 3
 #define LATER 2
 #define TABLE (DLF_BOOT_FIXED_SIZE + RECORDS * DLF_RECORD_SIZE + LATER * 4)
-#define OBJECT (TABLE + 50 + 100 + 7)
+#define HEAD (DLF_INDEX_FIXED_SIZE + 40 + 40) /* of the index: one page, one pack */
+#define FIRST (TABLE + HEAD)                  /* where the chunks begin */
+#define OBJECT (FIRST + 50 + 100 + 7)
 #define IMAGE 1000
 #define CHUNKS 6
 
@@ -31,14 +33,15 @@ static void make(uint8_t out[TABLE])
                                .size = OBJECT,
                                .data_size = 310,
                                .table_size = TABLE,
+                               .head_size = HEAD,
                                .record_count = RECORDS,
                                .later_count = LATER,
                                .max_length = 200,
                                .records = records,
                                .later = later};
-    records[0].pack_offset = TABLE;
-    records[1].pack_offset = TABLE + 50;
-    records[2].pack_offset = TABLE + 150;
+    records[0].pack_offset = FIRST;
+    records[1].pack_offset = FIRST + 50;
+    records[2].pack_offset = FIRST + 150;
     records[1].xxh3 = UINT64_C(0x0123456789abcdef);
     records[2].sha256.bytes[31] = 0x5a;
     assert_int_equal(dlf_boot_table_size(RECORDS, LATER), TABLE);
@@ -51,7 +54,7 @@ static int parse(const uint8_t *data, size_t size, struct dlf_boot_table *t, str
     uint8_t *exact = malloc(size ? size : 1);
     assert_non_null(exact);
     memcpy(exact, data, size);
-    int rc = dlf_boot_table_parse(t, exact, size, IMAGE, OBJECT, CHUNKS, err);
+    int rc = dlf_boot_table_parse(t, exact, size, HEAD, IMAGE, OBJECT, CHUNKS, err);
     free(exact);
     return rc;
 }
@@ -69,12 +72,13 @@ static void is_read_back(void **state)
     assert_int_equal(t.size, OBJECT);
     assert_int_equal(t.data_size, 310);
     assert_int_equal(t.table_size, TABLE);
+    assert_int_equal(t.head_size, HEAD);
     assert_int_equal(t.record_count, RECORDS);
     assert_int_equal(t.later_count, LATER);
     assert_int_equal(t.max_length, 200);
     assert_int_equal(t.records[0].offset, 300);
     assert_int_equal(t.records[0].pack, 3);
-    assert_int_equal(t.records[1].pack_offset, TABLE + 50);
+    assert_int_equal(t.records[1].pack_offset, FIRST + 50);
     assert_true(t.records[1].xxh3 == UINT64_C(0x0123456789abcdef));
     assert_int_equal(t.records[2].codec, 2);
     assert_int_equal(t.records[2].sha256.bytes[31], 0x5a);
@@ -130,7 +134,7 @@ static const struct refusal {
     {20, 4, UINT32_MAX, EBADMSG,
      "boot pack: 3 records and 4294967295 later chunks do not fit its table of 288 bytes"},
     {24, 8, IMAGE + 1, EBADMSG, "boot pack is for an image of 1001 bytes, the manifest says 1000"},
-    {32, 8, OBJECT + 1, EBADMSG, "boot pack: its table says 446 bytes, the manifest 445"},
+    {32, 8, OBJECT + 1, EBADMSG, "boot pack: its table says 590 bytes, the manifest 589"},
     {32, 8, DLF_BOOT_MAX + 1, EFBIG, "boot pack: 1073741825 bytes, the limit is 1073741824"},
     {32, 8, UINT64_MAX, EFBIG, "boot pack: 18446744073709551615 bytes, the limit is 1073741824"},
     {40, 8, 311, EBADMSG, "boot pack: its records do not add up to what its table says"},
@@ -153,12 +157,14 @@ static const struct refusal {
     {AT_RECORD(0) + 16, 4, UINT32_MAX, EBADMSG, "boot pack record 0: no such chunk in the index"},
     {AT_RECORD(0) + 16, 4, 5, EBADMSG, "boot pack: chunk 5 is there twice"},
     {AT_RECORD(0) + 16, 4, 4, EBADMSG, "boot pack: chunk 4 is there twice"},
-    /* Overlapping, a gap, before the table's end. */
-    {AT_RECORD(1) + 20, 4, TABLE + 49, EBADMSG,
+    /* Overlapping, a gap, before the head's end. */
+    {AT_RECORD(1) + 20, 4, FIRST + 49, EBADMSG,
      "boot pack record 1: its stored bytes are not behind those before it"},
-    {AT_RECORD(1) + 20, 4, TABLE + 51, EBADMSG,
+    {AT_RECORD(1) + 20, 4, FIRST + 51, EBADMSG,
      "boot pack record 1: its stored bytes are not behind those before it"},
     {AT_RECORD(0) + 20, 4, 0, EBADMSG,
+     "boot pack record 0: its stored bytes are not behind those before it"},
+    {AT_RECORD(0) + 20, 4, TABLE, EBADMSG,
      "boot pack record 0: its stored bytes are not behind those before it"},
     {AT_RECORD(2) + 12, 4, 8, EBADMSG, "boot pack record 2: past the end of the boot pack"},
     {AT_RECORD(2) + 12, 4, 6, EBADMSG,
@@ -221,13 +227,21 @@ static void what_the_manifest_says_is_compared(void **state)
     struct dlf_boot_table t;
     struct dlf_err err;
     make(data);
-    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, IMAGE - 1, OBJECT, CHUNKS, &err),
+    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, HEAD, IMAGE - 1, OBJECT, CHUNKS, &err),
                      -EBADMSG);
-    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, IMAGE, OBJECT - 1, CHUNKS, &err),
+    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, HEAD, IMAGE, OBJECT - 1, CHUNKS, &err),
                      -EBADMSG);
-    assert_refused(dlf_boot_table_parse(&t, data, TABLE, IMAGE, OBJECT, CHUNKS - 1, &err), EBADMSG,
-                   err, "boot pack record 2: no such chunk in the index");
-    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, IMAGE, OBJECT, 0, NULL), -EBADMSG);
+    assert_refused(dlf_boot_table_parse(&t, data, TABLE, HEAD, IMAGE, OBJECT, CHUNKS - 1, &err),
+                   EBADMSG, err, "boot pack record 2: no such chunk in the index");
+    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, HEAD, IMAGE, OBJECT, 0, NULL), -EBADMSG);
+    /* An index head of another size lies elsewhere; 0 is none at all. */
+    for (uint32_t head = 0; head <= HEAD + 40; head += 4)
+        if (head != HEAD)
+            assert_refused(dlf_boot_table_parse(&t, data, TABLE, head, IMAGE, OBJECT, CHUNKS, &err),
+                           EBADMSG, err,
+                           "boot pack record 0: its stored bytes are not behind those before it");
+    assert_int_equal(dlf_boot_table_parse(&t, data, TABLE, UINT32_MAX, IMAGE, OBJECT, CHUNKS, NULL),
+                     -EBADMSG);
 }
 
 static void sizes_are_limited_before_anything_is_read(void **state)
@@ -237,8 +251,8 @@ static void sizes_are_limited_before_anything_is_read(void **state)
     struct dlf_err err;
     uint8_t none = 0;
     /* No byte of it is touched: there is one only. */
-    assert_refused(dlf_boot_table_parse(&t, &none, (size_t)DLF_BOOT_TABLE_MAX + 1, IMAGE, OBJECT,
-                                        CHUNKS, &err),
+    assert_refused(dlf_boot_table_parse(&t, &none, (size_t)DLF_BOOT_TABLE_MAX + 1, HEAD, IMAGE,
+                                        OBJECT, CHUNKS, &err),
                    EFBIG, err, "boot pack: a table of 4194305 bytes, the limit is 4194304");
     assert_int_equal(dlf_boot_table_size(0, 0), 64);
     assert_int_equal(dlf_boot_table_size(58253, 6), DLF_BOOT_TABLE_MAX);
@@ -251,30 +265,36 @@ static void sizes_are_limited_before_anything_is_read(void **state)
     assert_int_equal(dlf_boot_table_size(UINT64_MAX / 72 + 1, 0), 0);
 }
 
+/* Then the object ends with the head. */
 static void a_table_without_chunks_is_read(void **state)
 {
     (void)state;
-    uint8_t data[DLF_BOOT_FIXED_SIZE];
-    struct dlf_boot_table t = {.image_size = IMAGE, .size = DLF_BOOT_FIXED_SIZE};
+    enum { SIZE = DLF_BOOT_FIXED_SIZE, END = SIZE + DLF_INDEX_FIXED_SIZE };
+    uint8_t data[SIZE];
+    struct dlf_boot_table t = {.image_size = IMAGE, .size = END};
     struct dlf_err err;
     dlf_boot_table_write(&t, data);
-    assert_works(dlf_boot_table_parse(&t, data, sizeof(data), IMAGE, sizeof(data), CHUNKS, &err),
-                 err);
+    assert_works(
+        dlf_boot_table_parse(&t, data, SIZE, DLF_INDEX_FIXED_SIZE, IMAGE, END, CHUNKS, &err), err);
     assert_int_equal(t.record_count, 0);
-    assert_int_equal(t.table_size, DLF_BOOT_FIXED_SIZE);
+    assert_int_equal(t.table_size, SIZE);
+    assert_int_equal(t.head_size, DLF_INDEX_FIXED_SIZE);
     dlf_boot_table_free(&t);
-    /* Bytes behind the table that no record speaks of. */
-    dlf_put64(data + 32, sizeof(data) + 1);
-    assert_refused(
-        dlf_boot_table_parse(&t, data, sizeof(data), IMAGE, sizeof(data) + 1, CHUNKS, &err),
-        EBADMSG, err, "boot pack: its records do not add up to what its table says");
+    /* A byte behind the head that no record speaks of, and one that the head lacks. */
+    for (uint64_t end = END - 1; end <= END + 1; end += 2) {
+        dlf_put64(data + 32, end);
+        assert_refused(
+            dlf_boot_table_parse(&t, data, SIZE, DLF_INDEX_FIXED_SIZE, IMAGE, end, CHUNKS, &err),
+            EBADMSG, err, "boot pack: its records do not add up to what its table says");
+    }
 }
 
-/* The largest table, in reverse image order: 58,253 chunks of the longest kind do not wrap. */
+/* The largest table behind the largest head, in reverse image order: 58,253 chunks of the longest
+ * kind do not wrap. */
 static void the_largest_table_is_read(void **state)
 {
     (void)state;
-    enum { COUNT = 58253, LAST = 6 };
+    enum { COUNT = 58253, LAST = 6, CHUNKS_AT = DLF_BOOT_TABLE_MAX + DLF_INDEX_HEAD_MAX };
     struct dlf_record *records = calloc(COUNT, sizeof(*records));
     uint32_t later[LAST];
     uint8_t *data = malloc(DLF_BOOT_TABLE_MAX);
@@ -291,16 +311,16 @@ static void the_largest_table_is_read(void **state)
                                          .length = DLF_CHUNK_MAX,
                                          .stored_length = 1,
                                          .pack = COUNT - 1 - i,
-                                         .pack_offset = DLF_BOOT_TABLE_MAX + i,
+                                         .pack_offset = CHUNKS_AT + i,
                                          .codec = DLF_CODEC_LZ4};
     }
     for (uint32_t i = 0; i < LAST; i++)
         later[i] = COUNT + i;
     t.data_size = (uint64_t)COUNT * DLF_CHUNK_MAX;
-    t.size = (uint64_t)DLF_BOOT_TABLE_MAX + COUNT;
+    t.size = (uint64_t)CHUNKS_AT + COUNT;
     dlf_boot_table_write(&t, data);
-    assert_works(dlf_boot_table_parse(&t, data, DLF_BOOT_TABLE_MAX, DLF_IMAGE_MAX, t.size,
-                                      COUNT + LAST, &err),
+    assert_works(dlf_boot_table_parse(&t, data, DLF_BOOT_TABLE_MAX, DLF_INDEX_HEAD_MAX,
+                                      DLF_IMAGE_MAX, t.size, COUNT + LAST, &err),
                  err);
     assert_int_equal(t.records[COUNT - 1].pack, 0);
     dlf_boot_table_free(&t);

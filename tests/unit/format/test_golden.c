@@ -191,9 +191,10 @@ static void the_boot_pack_is_read(void **state)
     uint8_t *boot = object(DLF_BOOT_KIND, &m.boot, m.boot_size);
     struct dlf_sha256 got = dlf_sha256(boot, m.boot_table_size);
     assert_true(dlf_sha256_equal(&got, &m.boot_table));
-    assert_works(dlf_boot_table_parse(&t, boot, m.boot_table_size, m.image_size, m.boot_size,
-                                      dlf_manifest_chunks(&m), &err),
+    assert_works(dlf_boot_table_parse(&t, boot, m.boot_table_size, m.index_head_size, m.image_size,
+                                      m.boot_size, dlf_manifest_chunks(&m), &err),
                  err);
+    assert_memory_equal(boot + m.boot_table_size, index, m.index_head_size);
     assert_int_equal(t.record_count, GOLDEN_BOOT_RECORDS);
     assert_int_equal(t.later_count, GOLDEN_BOOT_LATER);
     assert_int_equal(t.later[0], 1);
