@@ -5,7 +5,8 @@
  * file: there a present chunk is copied under the lock, because the next moment it may be gone.
  * Where nothing is evicted PRESENT is final, states are read without the lock (acquire against the
  * release store that follows the write). Below it only the scheduler's inbox lock is taken.
- * scratch, decoder and the writing of FETCHING chunks belong to the scheduler's thread.
+ * A FETCHING chunk is written by the one thread that decodes it: the scheduler's, or a worker, each
+ * at a bench of its own.
  */
 #include "fuse/cache.h"
 
@@ -24,6 +25,7 @@
 #include "format/codec.h"
 #include "fuse/log.h"
 #include "fuse/util.h"
+#include "fuse/workers.h"
 
 enum chunk_state {
     ABSENT = 0,
@@ -49,14 +51,23 @@ struct chunk_fetch {
     struct dlf_record record;
     struct dlf_waiter *waiters;
     struct chunk_fetch *next; /* in its bucket */
+    struct dlf_work work;     /* for a worker, with stored: a copy of its stored bytes */
+    uint8_t *stored;
+};
+
+/* What a thread needs to decode. */
+struct bench {
+    uint8_t *scratch; /* head->max_length bytes */
+    struct dlf_decoder *decoder;
 };
 
 struct dlf_cache {
     struct dlf_cache_config config;
     const struct dlf_index_head *head;
     bool evicts;
-    uint8_t *scratch; /* head->max_length bytes */
-    struct dlf_decoder *decoder;
+    struct bench *benches; /* the first is the scheduler's thread's, the others the workers' */
+    unsigned bench_count;
+    struct dlf_workers *workers;
     uint8_t *memory; /* the file, mapped; NULL when that is not possible */
 
     pthread_mutex_t lock;
@@ -77,6 +88,29 @@ static uint8_t *map_file(int fd, uint64_t size)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+static bool make_benches(struct dlf_cache *c)
+{
+    c->bench_count = 1 + dlf_workers_count();
+    c->benches = calloc(c->bench_count, sizeof(*c->benches));
+    bool ok = c->benches != NULL;
+    for (unsigned i = 0; ok && i < c->bench_count; i++) {
+        struct bench *b = &c->benches[i];
+        b->scratch = malloc((size_t)c->head->max_length + 1);
+        b->decoder = dlf_decoder_new();
+        ok = b->scratch && b->decoder;
+    }
+    return ok;
+}
+
+static void free_benches(struct dlf_cache *c)
+{
+    for (unsigned i = 0; c->benches && i < c->bench_count; i++) {
+        free(c->benches[i].scratch);
+        dlf_decoder_free(c->benches[i].decoder);
+    }
+    free(c->benches);
+}
+
 int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
                   struct dlf_err *err)
 {
@@ -90,10 +124,10 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
     c->head = dlf_pages_head(config->pages);
     c->evicts = config->limit_bytes < c->head->data_size;
     c->states = calloc((size_t)c->head->record_count + 1, sizeof(*c->states));
-    c->scratch = malloc((size_t)c->head->max_length + 1);
-    c->decoder = dlf_decoder_new();
+    bool ready = make_benches(c);
+    c->workers = ready ? dlf_workers_new(c->bench_count - 1) : NULL;
     pthread_mutex_init(&c->lock, NULL);
-    if (!c->states || !c->scratch || !c->decoder)
+    if (!c->states || !c->workers)
         rc = dlf_fail(err, ENOMEM, "out of memory for %" PRIu64 " chunks", c->head->record_count);
     else if (ftruncate(config->fd, (off_t)c->head->image_size) < 0)
         rc = dlf_fail(err, errno, "cannot make the cache file %" PRIu64 " bytes long: %s",
@@ -108,17 +142,25 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
     return 0;
 }
 
+void dlf_cache_stop(struct dlf_cache *c)
+{
+    if (!c)
+        return;
+    dlf_workers_free(c->workers);
+    c->workers = NULL;
+}
+
 void dlf_cache_free(struct dlf_cache *c)
 {
     if (!c)
         return;
+    dlf_cache_stop(c);
     if (c->memory)
         munmap(c->memory, c->head->image_size);
     close(c->config.fd);
     pthread_mutex_destroy(&c->lock);
     free(c->states);
-    free(c->scratch);
-    dlf_decoder_free(c->decoder);
+    free_benches(c);
     free(c);
 }
 
@@ -215,7 +257,7 @@ static bool make_room_locked(struct dlf_cache *c, uint32_t length)
 }
 
 /* Writes a chunk's content into the file. False when there is no room, which is said once. */
-static bool keep(struct dlf_cache *c, const struct dlf_record *r)
+static bool keep(struct dlf_cache *c, const struct dlf_record *r, const uint8_t *content)
 {
     pthread_mutex_lock(&c->lock);
     bool room = !c->full && make_room_locked(c, r->length);
@@ -224,7 +266,7 @@ static bool keep(struct dlf_cache *c, const struct dlf_record *r)
     pthread_mutex_unlock(&c->lock);
     if (!room)
         return false;
-    int rc = write_file(c->config.fd, c->scratch, r->offset, r->length);
+    int rc = write_file(c->config.fd, content, r->offset, r->length);
     if (rc == 0)
         return true;
     pthread_mutex_lock(&c->lock);
@@ -240,14 +282,13 @@ static bool keep(struct dlf_cache *c, const struct dlf_record *r)
 
 /* ---- fetches ---- */
 
-/* Verified bytes become checked content in scratch. */
-static int decode(struct dlf_cache *c, const struct chunk_fetch *cf, const uint8_t *stored,
+/* Verified bytes become checked content in the bench's scratch. */
+static int decode(const struct bench *b, const struct dlf_record *r, const uint8_t *stored,
                   struct dlf_err *err)
 {
-    const struct dlf_record *r = &cf->record;
     int rc =
-        dlf_decode_with(c->decoder, r->codec, stored, r->stored_length, c->scratch, r->length, err);
-    if (rc == 0 && dlf_xxh3(c->scratch, r->length) != r->xxh3)
+        dlf_decode_with(b->decoder, r->codec, stored, r->stored_length, b->scratch, r->length, err);
+    if (rc == 0 && dlf_xxh3(b->scratch, r->length) != r->xxh3)
         rc = dlf_fail(err, EBADMSG, "its content does not have its XXH3");
     return rc;
 }
@@ -274,29 +315,30 @@ static int chunk_failed(struct dlf_cache *c, const struct chunk_fetch *cf, int r
     return broken ? -EIO : rc;
 }
 
-static void tell_waiters(struct dlf_cache *c, struct dlf_waiter *waiter, int rc,
-                         const struct dlf_record *record)
+static void tell_waiters(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
+                         const uint8_t *content)
 {
     while (waiter) {
         struct dlf_waiter *next = waiter->next;
-        waiter->ready(waiter, rc, record, c->scratch);
+        waiter->ready(waiter, rc, record, content);
         waiter = next;
     }
 }
 
-static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
-                       const struct dlf_err *err)
+/* A chunk's fetch has ended: stored is verified if rc is 0. Frees cf. */
+static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, const uint8_t *stored,
+                   const struct dlf_err *err)
 {
-    struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
     struct dlf_cache *c = cf->cache;
+    const struct dlf_fetch *fetch = &cf->fetch;
     struct dlf_err why;
     bool fetched = rc == 0;
-    if (fetched && (rc = decode(c, cf, bytes, &why)) < 0)
+    if (fetched && (rc = decode(bench, &cf->record, stored, &why)) < 0)
         err = &why;
     bool broken = fetched && rc < 0;
     if (rc < 0)
         rc = chunk_failed(c, cf, rc, broken, err);
-    bool kept = rc == 0 && keep(c, &cf->record);
+    bool kept = rc == 0 && keep(c, &cf->record, bench->scratch);
     struct dlf_settled what = {
         .chunk = cf->chunk,
         .length = cf->record.length,
@@ -317,9 +359,43 @@ static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     struct dlf_waiter *waiter = cf->waiters;
     pthread_mutex_unlock(&c->lock);
 
-    tell_waiters(c, waiter, rc, &cf->record);
+    tell_waiters(waiter, rc, &cf->record, bench->scratch);
     free(cf);
     c->config.settled(c->config.cookie, &what);
+}
+
+static void settle_in_worker(struct dlf_work *work, unsigned place)
+{
+    struct chunk_fetch *cf =
+        (struct chunk_fetch *)(void *)((char *)work - offsetof(struct chunk_fetch, work));
+    uint8_t *stored = cf->stored;
+    settle(cf, &cf->cache->benches[place], 0, stored, NULL);
+    free(stored);
+}
+
+/* Leaves verified bytes to a worker. False when none has time. */
+static bool give_away(struct chunk_fetch *cf, const uint8_t *stored)
+{
+    cf->stored = malloc(cf->record.stored_length);
+    if (!cf->stored)
+        return false;
+    memcpy(cf->stored, stored, cf->record.stored_length);
+    cf->work.run = settle_in_worker;
+    if (dlf_workers_give(cf->cache->workers, &cf->work))
+        return true;
+    free(cf->stored);
+    return false;
+}
+
+static void chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                       const struct dlf_err *err)
+{
+    struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
+    struct dlf_cache *c = cf->cache;
+    /* The last of a burst is as soon ready here as a worker is awake. */
+    if (rc == 0 && dlf_sched_expects_more(c->config.sched) && give_away(cf, bytes))
+        return;
+    settle(cf, &c->benches[0], rc, bytes, err);
 }
 
 /* Is the chunk in the file already, from an earlier run? */

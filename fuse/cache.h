@@ -10,8 +10,10 @@
  * A chunk is fetched, decompressed and checked once however many wait for it (single flight), and
  * those who wait get the content from memory, whether or not the file had room for it.
  *
- * Threads: dlf_cache_get and the questions from any; fetches come back in the scheduler's thread,
- * and so do all callbacks, with no lock held.
+ * Threads: dlf_cache_get and the questions from any. Fetches come back in the scheduler's thread;
+ * while more are under way, decoding and what follows is done in a few threads of the cache's own
+ * (workers.h), as far as the machine has processors for them. Callbacks come from either, several
+ * at a time, with no lock held.
  */
 #ifndef DLFUSE_FUSE_CACHE_H
 #define DLFUSE_FUSE_CACHE_H
@@ -77,6 +79,12 @@ struct dlf_cache_stats {
 /* 0, -ENOMEM, or the file's error. Takes config->fd over, also on failure. */
 int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
                   struct dlf_err *err);
+
+/*
+ * Finishes what the cache's own threads have in work, and ends them. After dlf_sched_stop, before
+ * dlf_sched_free: what it finishes may submit fetches.
+ */
+void dlf_cache_stop(struct dlf_cache *cache);
 
 /* After the scheduler was freed. Closes the file. */
 void dlf_cache_free(struct dlf_cache *cache);

@@ -301,6 +301,9 @@ void dlf_image_close(struct dlf_image *im)
     if (!im)
         return;
     dlf_image_fill_close(im);
+    if (im->sched)
+        dlf_sched_stop(im->sched);
+    dlf_cache_stop(im->cache);
     dlf_sched_free(im->sched);
     dlf_trace_free(im->trace);
     dlf_boot_table_free(&im->boot_table);

@@ -220,15 +220,23 @@ static void shut_down_piece(struct dlf_fetch *f)
     f->done(f, -ESHUTDOWN, NULL, &err);
 }
 
-void dlf_sched_free(struct dlf_sched *s)
+void dlf_sched_stop(struct dlf_sched *s)
 {
-    if (!s)
+    if (s->joined)
         return;
     pthread_mutex_lock(&s->inbox_lock);
     s->stop = true;
     pthread_mutex_unlock(&s->inbox_lock);
     dlf_source_wake(s->source);
     pthread_join(s->thread, NULL);
+    s->joined = true;
+}
+
+void dlf_sched_free(struct dlf_sched *s)
+{
+    if (!s)
+        return;
+    dlf_sched_stop(s);
     dlf_source_close(s->source);
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
         struct run *run = &s->runs[i];
@@ -262,6 +270,14 @@ void dlf_sched_submit(struct dlf_sched *s, struct dlf_fetch *fetch)
 void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
 {
     atomic_store_explicit(&s->fill_rate, bytes_per_s, memory_order_relaxed);
+}
+
+bool dlf_sched_expects_more(const struct dlf_sched *s)
+{
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
+        if (s->runs[i].busy && s->runs[i].next < s->runs[i].count)
+            return true;
+    return false;
 }
 
 void dlf_sched_kick(struct dlf_sched *s)

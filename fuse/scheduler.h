@@ -95,8 +95,18 @@ struct dlf_sched_stats {
  */
 struct dlf_sched *dlf_sched_new(struct dlf_source *source, uint32_t piece_max, bool bulk);
 
-/* Ends the thread; every piece still there is done with -ESHUTDOWN, in the caller's thread. */
+/*
+ * Ends the thread: no piece is done from now on, before dlf_sched_free. Pieces may still be
+ * submitted.
+ */
+void dlf_sched_stop(struct dlf_sched *sched);
+
+/* Stops, if that was not done; every piece still there is done with -ESHUTDOWN, in the caller's
+ * thread. */
 void dlf_sched_free(struct dlf_sched *sched);
+
+/* More pieces are under way. For a piece's done: is it worth while to go on quickly? */
+bool dlf_sched_expects_more(const struct dlf_sched *sched);
 
 /* Queues a piece. Any thread; may be called with locks held, calls nobody. */
 void dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);

@@ -52,6 +52,7 @@ struct dlf_sched {
     uint32_t piece_max;
     bool bulk;
     pthread_t thread;
+    bool joined;
 
     pthread_mutex_t inbox_lock;
     struct dlf_fetch *inbox;     /* last in, first out */
