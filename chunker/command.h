@@ -16,6 +16,7 @@ int command_create(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_extract(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_gc(int argc, char **argv);
 
 /* Prints the line and a pointer to --help; returns EXIT_USAGE. */
 int command_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -31,6 +32,9 @@ bool command_parse_size(const char *text, uint64_t *bytes);
 
 /* Decimal digits only, from min to max. */
 bool command_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *number);
+
+/* "90s", "30m", "12h", "7d": digits and a unit; at most 1,000,000 days. */
+bool command_parse_duration(const char *text, int64_t *seconds);
 
 /* Prints the usage line and returns false when name is not a valid image name. */
 bool command_name_ok(const char *name);

@@ -11,6 +11,8 @@
 #include "chunker/log.h"
 #include "format/manifest.h"
 
+#define DURATION_MAX_S (UINT64_C(1000000) * 86400)
+
 static const char help[] =
     "dlfuse-chunker: image files into a store of chunks, and back\n"
     "\n"
@@ -22,6 +24,9 @@ static const char help[] =
     "again\n"
     "  dlfuse-chunker info    --store DIR [--json] NAME                 sizes, ratios, what is "
     "shared\n"
+    "  dlfuse-chunker gc      --store DIR [OPTIONS]                     delete what no kept "
+    "version "
+    "needs\n"
     "\n"
     "IMAGE is a file, a block device (create), or - for standard input or output.\n"
     "\n"
@@ -43,6 +48,14 @@ static const char help[] =
     "  --jobs N                worker threads (all cores); the result is the same\n"
     "  --json                  a summary as JSON on standard output\n"
     "  --quiet                 only warnings and errors\n"
+    "\n"
+    "Options of gc:\n"
+    "  --keep N|DURATION       of each image the last N versions, or those in use in this time "
+    "(7d)\n"
+    "  --grace DURATION        nothing that was written in this time goes (1d)\n"
+    "  --dry-run               say what would go\n"
+    "  --json, --quiet         as above\n"
+    "A DURATION is a number and s, m, h or d.\n"
     "\n"
     "Exit status: 0 done, 1 failed or damage found, 2 wrong usage. See dlfuse-chunker(1).\n";
 
@@ -99,6 +112,30 @@ bool command_parse_size(const char *text, uint64_t *bytes)
     return true;
 }
 
+bool command_parse_duration(const char *text, int64_t *seconds)
+{
+    static const struct {
+        char unit;
+        uint32_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char digits[24];
+    size_t length = strlen(text);
+    uint64_t number;
+    if (length < 2 || length >= sizeof(digits))
+        return false;
+    memcpy(digits, text, length - 1);
+    digits[length - 1] = 0;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (units[i].unit != text[length - 1])
+            continue;
+        if (!command_parse_number(digits, 0, DURATION_MAX_S / units[i].seconds, &number))
+            return false;
+        *seconds = (int64_t)(number * units[i].seconds);
+        return true;
+    }
+    return false;
+}
+
 bool command_name_ok(const char *name)
 {
     if (dlf_name_valid(name))
@@ -121,10 +158,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"create", command_create},
-    {"verify", command_verify},
-    {"extract", command_extract},
-    {"info", command_info},
+    {"create", command_create}, {"verify", command_verify}, {"extract", command_extract},
+    {"info", command_info},     {"gc", command_gc},
 };
 
 int main(int argc, char **argv)
@@ -132,7 +167,7 @@ int main(int argc, char **argv)
     /* A reader that goes away is an error to report, not a death. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
-        return command_usage("a command is needed: create, verify, extract or info");
+        return command_usage("a command is needed: create, verify, extract, info or gc");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(help, stdout);
         return command_flush(EXIT_OK);

@@ -60,7 +60,7 @@ static int seal(struct store *store, const struct buffer *buffer, struct dlf_sha
 {
     char path[DLF_OBJECT_PATH_MAX];
     *digest = dlf_sha256(buffer->bytes, buffer->size);
-    if (store_has_intact(store, "pack", digest, buffer->size))
+    if (store_reuse(store, "pack", digest, buffer->size))
         return 0;
     dlf_object_path(path, "pack", digest);
     return store_put(store, "pack", path, buffer->bytes, buffer->size, err);

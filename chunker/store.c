@@ -75,7 +75,7 @@ static void remove_stale(struct store *store, const char *kind)
     store_list_free(&list);
 }
 
-int store_lock(struct store *store, struct dlf_err *err)
+int store_lock_only(struct store *store, struct dlf_err *err)
 {
     store->lock_fd = openat(store->dir_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (store->lock_fd < 0)
@@ -83,7 +83,7 @@ int store_lock(struct store *store, struct dlf_err *err)
                         strerror(errno));
     if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno == EWOULDBLOCK)
-            log_note("another run is adding to %s: waiting for it to end", store->path);
+            log_note("another run is changing %s: waiting for it to end", store->path);
         int rc;
         do
             rc = flock(store->lock_fd, LOCK_EX);
@@ -92,6 +92,14 @@ int store_lock(struct store *store, struct dlf_err *err)
             return dlf_fail(err, errno, "cannot lock %s/" LOCK_NAME ": %s", store->path,
                             strerror(errno));
     }
+    return 0;
+}
+
+int store_lock(struct store *store, struct dlf_err *err)
+{
+    int rc = store_lock_only(store, err);
+    if (rc < 0)
+        return rc;
     remove_stale(store, NULL);
     for (size_t i = 0; i < KIND_COUNT; i++)
         remove_stale(store, kinds[i]);
@@ -164,6 +172,15 @@ int store_put(struct store *store, const char *kind, const char *path, const voi
         return rc;
     }
     return store_temp_commit(store, &temp, path, err);
+}
+
+bool store_reuse(struct store *store, const char *kind, const struct dlf_sha256 *digest,
+                 uint64_t size)
+{
+    char path[DLF_OBJECT_PATH_MAX];
+    dlf_object_path(path, kind, digest);
+    return store_has_intact(store, kind, digest, size) &&
+           utimensat(store->dir_fd, path, NULL, 0) == 0;
 }
 
 int store_sync(struct store *store, const char *kind, struct dlf_err *err)

@@ -4,7 +4,7 @@
  *      NAME.dlfuse           the manifest of an image's current version; replaced atomically, last
  *      manifest/SHA256       a copy of each manifest
  *      index/SHA256, pack/SHA256, boot/SHA256
- *      .lock                 held by whoever adds to the store
+ *      .lock                 held by whoever adds to the store, or takes from it
  *      .tmp-PID-N            in any of these directories: being written, or left by a killed run
  *
  * Objects are named by the SHA-256 of their bytes and never change. A file gets its name only when
@@ -53,6 +53,9 @@ void store_close(struct store *store);
  */
 int store_lock(struct store *store, struct dlf_err *err);
 
+/* The same, and removes nothing. */
+int store_lock_only(struct store *store, struct dlf_err *err);
+
 /* kind: "pack", "index", "boot", "manifest", or NULL for the store itself. Any thread. */
 int store_temp_open(struct store *store, const char *kind, struct store_temp *temp,
                     struct dlf_err *err);
@@ -83,6 +86,13 @@ int store_hash(int fd, uint64_t size, struct dlf_sha256 *digest);
  */
 bool store_has_intact(const struct store *store, const char *kind, const struct dlf_sha256 *digest,
                       uint64_t size);
+
+/*
+ * For a writer that was about to store an object: true when store_has_intact is, and the object
+ * need not be written. It counts as written now, so that gc takes it for young. Any thread.
+ */
+bool store_reuse(struct store *store, const char *kind, const struct dlf_sha256 *digest,
+                 uint64_t size);
 
 /* Opens an object for reading; its size goes to *size_bytes. The descriptor, or -errno with the
  * reason in err ("is missing", ...). Any thread. */
