@@ -1,4 +1,4 @@
-/* Reads and writes the manifest text. Owns nothing; pure, any thread. */
+/* Reads and writes the manifest's body. Owns nothing; pure, any thread. */
 #include "format/manifest.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "format/boot.h"
 #include "format/index.h"
+#include "format/signature.h"
 #include "format/text.h"
 
 /* The longest line of version 1 is "index-head", a digest and a size. */
@@ -189,6 +190,18 @@ static int read_boot(struct reader *in, struct dlf_manifest *m)
     return 0;
 }
 
+/* Only signatures may follow. Whether they are right is for who has keys. */
+static int check_rest(struct reader *in, const struct dlf_manifest *m, const char *text,
+                      size_t size)
+{
+    struct dlf_signatures signatures;
+    int rc = dlf_signatures_read(&signatures, text, size, in->err);
+    if (rc == 0 && signatures.body_size != size - in->left)
+        return dlf_fail(in->err, EBADMSG, "line %u: unknown line after \"%s\"", in->line + 1,
+                        m->boot_size ? "boot-table" : "index-head");
+    return rc;
+}
+
 int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
                        struct dlf_err *err)
 {
@@ -216,13 +229,11 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
                         in.line, head_size);
     m.index_head_size = (uint32_t)head_size;
     rc = read_boot(&in, &m);
-    if (rc < 0)
-        return rc;
-    if (in.left)
-        return dlf_fail(err, EBADMSG, "line %u: unknown line after \"%s\"", in.line + 1,
-                        m.boot_size ? "boot-table" : "index-head");
-    *manifest = m;
-    return 0;
+    if (rc == 0)
+        rc = check_rest(&in, &m, text, size);
+    if (rc == 0)
+        *manifest = m;
+    return rc;
 }
 
 static int format_boot(const struct dlf_manifest *m, char *out, size_t room)

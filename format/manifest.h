@@ -46,14 +46,16 @@ static inline uint64_t dlf_manifest_chunks(const struct dlf_manifest *m)
 bool dlf_name_valid(const char *name);
 
 /*
- * Reads size bytes of text, which need not end in NUL. Every field is checked against its range
+ * Reads size bytes of text, which need not end in NUL: the body, and signature lines behind it,
+ * which must be well-formed and are not verified (format/signature.h does that, and comes first
+ * wherever there are trusted keys). Every field is checked against its range
  * before it is stored; *manifest is untouched on failure. -EBADMSG with the line number in err,
  * -ENOTSUP for another format version, -EFBIG for a text or a size over its limit.
  */
 int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
                        struct dlf_err *err);
 
-/* Writes the text, NUL-terminated, into out. Returns its length, or -EINVAL when it has no room. */
+/* Writes the body, NUL-terminated, into out. Returns its length, or -EINVAL when it has no room. */
 int dlf_manifest_format(const struct dlf_manifest *manifest, char *out, size_t room);
 
 /* The path of an immutable object below the store's base: KIND/HEX. kind: "index", "pack", "boot",

@@ -257,7 +257,9 @@ static const struct refusal {
      EBADMSG,
      "line 7: the manifest ends before \"index-head\" is complete"},
     {{.more = "\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
-    {{.more = "signature ed25519 abc\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
+    {{.more = "signature ed25519 abc\n"},
+     EBADMSG,
+     "line 8: not a signature (\"signature KEYID BASE64\" and LF), and nothing else may be here"},
     /* The boot pack: both lines, in this order, or none. */
     {{.more = BOOT_LINES "\n"}, EBADMSG, "line 10: unknown line after \"boot-table\""},
     {{.more = BOOT_LINES BOOT_LINES}, EBADMSG, "line 10: unknown line after \"boot-table\""},
