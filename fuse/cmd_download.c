@@ -137,6 +137,7 @@ static int open_image(struct download *d, struct dlf_err *err)
     struct dlf_image_config config = {
         .urls = d->options.urls,
         .url_count = d->options.url_count,
+        .trust = &d->options.trust,
         .cache_fd = fd,
         .cache_name = d->part,
         .cache_bytes = UINT64_MAX,
@@ -185,6 +186,8 @@ int dlf_cmd_download(int argc, char **argv)
     pthread_mutex_init(&d.lock, NULL);
     pthread_cond_init(&d.changed, NULL);
     int rc = dlf_source_global_init(&err);
+    if (rc == 0)
+        rc = dlf_trust_open(&d.options.trust, &err);
     if (rc == 0)
         rc = open_image(&d, &err);
     if (rc == 0) {

@@ -105,6 +105,7 @@ static int open_image(struct mount *m, struct dlf_err *err)
     struct dlf_image_config config = {
         .urls = o->urls,
         .url_count = o->url_count,
+        .trust = &o->trust,
         .cache_fd = -1,
         .cache_bytes = o->cache_bytes,
         .prefetch = o->prefetch,
@@ -177,7 +178,7 @@ static void begin_fill(struct mount *m)
 
 static int serve(struct mount *m, char *name0)
 {
-    const struct dlf_options *o = &m->options;
+    struct dlf_options *o = &m->options;
     struct dlf_err err;
     enum dlf_log_target log = o->log_given || o->foreground ? o->log : DLF_LOG_SYSLOG;
     int rc = dlf_source_global_init(&err);
@@ -185,6 +186,8 @@ static int serve(struct mount *m, char *name0)
     dlf_log_open(m->ready_fd >= 0 && !o->log_given ? DLF_LOG_STDERR : log, o->debug);
     if (o->rootfs)
         become_rootfs_daemon(name0);
+    if (rc == 0)
+        rc = dlf_trust_open(&o->trust, &err); /* its directory is outside the new root */
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
     if (rc == 0)

@@ -16,15 +16,17 @@
 #include "format/manifest.h"
 #include "fuse/cache.h"
 #include "fuse/scheduler.h"
+#include "fuse/trust.h"
 
 struct dlf_image;
 
 struct dlf_image_config {
     const char *const *urls; /* of NAME.dlfuse, mirrors of each other; DLF_MIRRORS_MAX at most */
     unsigned url_count;
-    int cache_fd;           /* the cache's file, taken over; -1: a memfd */
-    const char *cache_name; /* of cache_fd's file, for messages; kept by the caller */
-    uint64_t cache_bytes;   /* of content held at a time */
+    const struct dlf_trust *trust; /* opened; kept by the caller until dlf_image_open returns */
+    int cache_fd;                  /* the cache's file, taken over; -1: a memfd */
+    const char *cache_name;        /* of cache_fd's file, for messages; kept by the caller */
+    uint64_t cache_bytes;          /* of content held at a time */
     bool prefetch;
     bool boot;              /* use the boot pack, if there is one */
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
@@ -67,7 +69,8 @@ struct dlf_image_stats {
 
 /*
  * Fetches and checks the manifest and the index head. Blocks. 0; the source's codes; -EBADMSG,
- * -ENOTSUP, -EFBIG for a manifest or head that is none; -EINVAL for a URL that cannot be one.
+ * -ENOTSUP, -EFBIG for a manifest or head that is none; -EKEYREJECTED, -ESTALE for a manifest that
+ * is not what is trusted; -EINVAL for a URL that cannot be one.
  */
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
                    struct dlf_err *err);
@@ -76,6 +79,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
 void dlf_image_close(struct dlf_image *image);
 
 const struct dlf_manifest *dlf_image_manifest(const struct dlf_image *image);
+const struct dlf_trust_seen *dlf_image_trust(const struct dlf_image *image);
 const struct dlf_index_head *dlf_image_head(const struct dlf_image *image);
 const struct dlf_source *dlf_image_source(const struct dlf_image *image);
 int dlf_image_fd(const struct dlf_image *image);

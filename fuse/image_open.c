@@ -59,29 +59,26 @@ static int add_location(struct locations *at, const char *url, struct dlf_err *e
     return 0;
 }
 
-static int parse_manifest(struct dlf_image *im, const struct locations *at, const char *text,
-                          size_t size, struct dlf_err *err)
+/* base: of the mirror that it came from. */
+static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, const char *base,
+                        const char *file, const char *text, size_t size, struct dlf_err *err)
 {
     struct dlf_err why;
-    int rc = dlf_manifest_parse(&im->manifest, text, size, &why);
-    if (rc < 0)
-        return dlf_fail(err, -rc, "%s%s: %s", at->bases[0], at->file, why.msg);
-    size_t length = strlen(im->manifest.name);
-    if (strncmp(at->file, im->manifest.name, length) != 0 ||
-        strcmp(at->file + length, DLF_MANIFEST_SUFFIX) != 0)
-        return dlf_fail(err, EBADMSG, "%s%s: this is the manifest of another image, \"%s\"",
-                        at->bases[0], at->file, im->manifest.name);
-    return 0;
+    int rc = dlf_trust_manifest(trust, file, text, size, &im->manifest, &im->trust_seen, &why);
+    return rc < 0 ? dlf_fail(err, -rc, "%s%s: %s", base, file, why.msg) : 0;
 }
 
-static int get_manifest(struct dlf_image *im, struct dlf_source *source, const struct locations *at,
+static int get_manifest(struct dlf_image *im, struct dlf_source *source,
+                        const struct dlf_trust *trust, const struct locations *at,
                         struct dlf_err *err)
 {
     uint8_t *text = malloc(DLF_MANIFEST_MAX);
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
     int64_t n = dlf_source_get_whole(source, at->file, text, DLF_MANIFEST_MAX, err);
-    int rc = n < 0 ? (int)n : parse_manifest(im, at, (const char *)text, (size_t)n, err);
+    int rc =
+        n < 0 ? (int)n
+              : use_manifest(im, trust, at->bases[0], at->file, (const char *)text, (size_t)n, err);
     free(text);
     return rc;
 }
@@ -222,11 +219,12 @@ static int get_head(struct dlf_image *im, const struct dlf_image_config *config,
 
 /* Until the manifest is here, or once when nobody is patient. */
 static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
-                             const struct locations *at, bool patient, struct dlf_err *err)
+                             const struct dlf_image_config *config, const struct locations *at,
+                             struct dlf_err *err)
 {
     for (unsigned round = 0;; round++) {
-        int rc = get_manifest(im, source, at, err);
-        if (rc == 0 || !patient)
+        int rc = get_manifest(im, source, config->trust, at, err);
+        if (rc == 0 || !config->patient)
             return rc;
         uint64_t wait = dlf_backoff_ms(round);
         dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait);
@@ -244,7 +242,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         dlf_source_new((const char *const *)at->bases, at->count, DLF_SCHED_RUNS_MAX, stall);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");
-    int rc = wait_for_manifest(im, source, at, config->patient, err);
+    int rc = wait_for_manifest(im, source, config, at, err);
     if (rc < 0) {
         dlf_source_free(source);
         return rc;
@@ -321,6 +319,11 @@ void dlf_image_close(struct dlf_image *im)
 const struct dlf_manifest *dlf_image_manifest(const struct dlf_image *im)
 {
     return &im->manifest;
+}
+
+const struct dlf_trust_seen *dlf_image_trust(const struct dlf_image *im)
+{
+    return &im->trust_seen;
 }
 
 const struct dlf_index_head *dlf_image_head(const struct dlf_image *im)

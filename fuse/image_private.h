@@ -28,6 +28,7 @@ struct ahead_stream {
 struct dlf_image {
     /* Set when opened. */
     struct dlf_manifest manifest;
+    struct dlf_trust_seen trust_seen; /* of the manifest */
     struct dlf_sched *sched;
     struct dlf_pages *pages;
     struct dlf_cache *cache;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/text.h"
+
 /* Percent of RAM that the cache may take when nothing is said. */
 #define CACHE_PERCENT 50
 
@@ -104,6 +106,28 @@ static bool read_delay(const char *value, uint32_t *ms)
     return true;
 }
 
+static bool read_serial(const char *value, uint64_t *serial)
+{
+    const char *end;
+    return dlf_text_number(value, UINT64_MAX, serial, &end) && !*end && *serial > 0;
+}
+
+/* What is trusted of a manifest; false when name is none of these. */
+static bool set_trust(struct dlf_trust *trust, const char *name, const char *value, bool *ok)
+{
+    if (strcmp(name, "keys") == 0) {
+        trust->keys_from = value;
+        *ok = *value != 0;
+    } else if (strcmp(name, "serial") == 0) {
+        *ok = read_serial(value, &trust->serial_min);
+    } else if (strcmp(name, "digest") == 0) {
+        *ok = trust->digest_given = dlf_sha256_parse(&trust->digest, value);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int set_value(struct dlf_options *o, const char *name, const char *value,
                      struct dlf_err *err)
 {
@@ -128,7 +152,7 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         o->chroot = value;
     else if (strcmp(name, "mirror") == 0)
         return add_url(o, value, err);
-    else
+    else if (!set_trust(&o->trust, name, value, &ok))
         return dlf_fail(err, EINVAL, "-o %s=: unknown option", name);
     return ok ? 0 : dlf_fail(err, EINVAL, "-o %s=%s: not a valid value", name, value);
 }
@@ -216,6 +240,8 @@ int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct
             rc = set_options(&o, argv[++i], err);
         else if (strncmp(arg, "-o", 2) == 0 && arg[2])
             rc = set_options(&o, arg + 2, err);
+        else if (strcmp(arg, "--keys") == 0 && i + 1 < argc)
+            rc = set_value(&o, "keys", argv[++i], err);
         else if (arg[0] == '-' && arg[1])
             rc = dlf_fail(err, EINVAL, "%s: unknown option", arg);
         else if (!url)

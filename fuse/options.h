@@ -9,6 +9,7 @@
 
 #include "format/err.h"
 #include "fuse/log.h"
+#include "fuse/trust.h"
 
 /* URLs: the first and its mirrors; the source's limit. */
 #define DLF_OPTION_URLS_MAX 16
@@ -31,11 +32,13 @@ struct dlf_options {
     bool debug;
     bool rootfs;
     bool allow_other;
-    const char *chroot; /* NULL: none */
+    const char *chroot;     /* NULL: none */
+    struct dlf_trust trust; /* what was said of it; its keys are not read yet */
 };
 
 /*
- * Reads arguments after the command's name: -f, -q, -o OPTS, URL and the target, in any order.
+ * Reads arguments after the command's name: -f, -q, --keys DIR, -o OPTS, URL and the target, in
+ * any order.
  * Keeps pointers into argv and writes into it. -EINVAL with a line that names the argument.
  */
 int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct dlf_err *err);

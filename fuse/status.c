@@ -75,6 +75,25 @@ static void put_numbers(FILE *out, const struct dlf_index_head *head,
     put_number(out, "bad_digests", s->sched.bad_digests);
 }
 
+/* What the manifest is, and who vouches for it. */
+static void put_manifest(FILE *out, const struct dlf_manifest *m, const struct dlf_trust_seen *seen)
+{
+    char digest[DLF_SHA256_HEX + 1];
+    dlf_sha256_hex(&seen->digest, digest);
+    fputs("  \"name\": ", out);
+    put_string(out, m->name);
+    fputs(",\n", out);
+    put_number(out, "serial", m->serial);
+    fprintf(out, "  \"manifest\": \"%s\",\n", digest);
+    put_number(out, "signatures", seen->signatures);
+    if (seen->signed_by[0])
+        fprintf(out, "  \"signed_by\": \"%s\",\n  \"authenticity\": \"signed by %s\",\n",
+                seen->signed_by, seen->signed_by);
+    else
+        fprintf(out, "  \"signed_by\": null,\n  \"authenticity\": \"%s, no keys given\",\n",
+                seen->signatures ? "signed, not checked" : "not signed");
+}
+
 static const char *const boot_states[] = {
     [DLF_BOOT_NONE] = "none",
     [DLF_BOOT_STREAMING] = "streaming",
@@ -91,13 +110,10 @@ char *dlf_status_json(struct dlf_image *image, const char *url, const char *hand
     if (!out)
         return NULL;
     dlf_image_stats(image, &s);
-    const struct dlf_manifest *m = dlf_image_manifest(image);
     fputs("{\n  \"version\": \"" DLFUSE_VERSION "\",\n  \"url\": ", out);
     put_string(out, url);
-    fputs(",\n  \"name\": ", out);
-    put_string(out, m->name);
     fputs(",\n", out);
-    put_number(out, "serial", m->serial);
+    put_manifest(out, dlf_image_manifest(image), dlf_image_trust(image));
     fprintf(out, "  \"state\": \"%s\",\n",
             s.complete  ? "detached"
             : s.filling ? "filling"

@@ -84,11 +84,43 @@ static void test_values(void **state)
     assert_string_equal(o.target, "/mnt");
 }
 
+static void test_trust(void **state)
+{
+    struct dlf_options o;
+    struct dlf_err err;
+    char copy[OPTIONS_MAX];
+    (void)state;
+    assert_int_equal(parse("ro", &o, &err, copy), 0);
+    assert_true(!o.trust.keys_from && !o.trust.digest_given && o.trust.serial_min == 0);
+    assert_int_equal(parse("keys=/etc/dlfuse/keys,serial=18446744073709551615,digest="
+                           "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                           &o, &err, copy),
+                     0);
+    assert_string_equal(o.trust.keys_from, "/etc/dlfuse/keys");
+    assert_int_equal(o.trust.keys.count, 0);
+    assert_true(o.trust.serial_min == UINT64_MAX);
+    assert_true(o.trust.digest_given);
+    assert_int_equal(o.trust.digest.bytes[1], 0x23);
+    char *argv[] = {(char[]){"--keys"}, (char[]){"k"}, (char[]){"http://h/a.dlfuse"},
+                    (char[]){"/mnt"}};
+    assert_int_equal(dlf_options_parse(&o, 4, argv, &err), 0);
+    assert_string_equal(o.trust.keys_from, "k");
+    assert_int_equal(dlf_options_parse(&o, 1, argv, &err), -EINVAL);
+}
+
 static void test_refusals(void **state)
 {
     static const char *const bad[] = {
-        "cache=1",    "cache=x", "fill=2",   "fill=",   "prefetch=yes",
-        "timeout=-1", "log=tty", "nonsense", "cach=5M", "timeout=1s"};
+        "cache=1",      "cache=x",
+        "fill=2",       "fill=",
+        "prefetch=yes", "timeout=-1",
+        "log=tty",      "nonsense",
+        "cach=5M",      "timeout=1s",
+        "keys=",        "keys",
+        "serial=0",     "serial=x",
+        "serial=1.5",   "serial=18446744073709551616",
+        "serial=",      "digest=",
+        "digest=0123",  "digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"};
     struct dlf_options o;
     struct dlf_err err;
     char copy[OPTIONS_MAX];
@@ -126,9 +158,8 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_trust),     cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
