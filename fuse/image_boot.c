@@ -1,10 +1,19 @@
 /*
- * The boot pack: its table comes first in one stream, then every chunk that the table names is
- * expected from there. All in the scheduler's thread. It is asked for when the index head is here,
- * on the same connection: a second one would have to be made first, which takes the same round
- * trip.
+ * The boot pack, one stream: its table, the index head, every chunk that the table names. It is the
+ * first thing that is asked for when the manifest is here; image_head.c has the order of events.
+ * What follows is done in the scheduler's thread; chunks settle in the cache's workers too, by then
+ * the head is here.
  *
- * A boot pack is a convenience: whatever is wrong with it, the packs have the same chunks.
+ *   piece           asked for from within     when it cannot be had
+ *   table           dlf_image_boot_begin      given up
+ *   index head      the table's done          given up, unless the head came from the index object
+ *   chunks          the head's done           given up; the cache asks their packs
+ *
+ * Where the index object's head is sooner than the table, the chunks are asked for from within the
+ * table's done, and the stream's copy of the head passes unused.
+ *
+ * A boot pack is a convenience: whatever is wrong with it, the index object has the same head and
+ * the packs have the same chunks.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +28,10 @@
 static void give_up(struct dlf_image *im, const char *why)
 {
     bool first = atomic_exchange(&im->boot_state, DLF_BOOT_FAILED) != DLF_BOOT_FAILED;
-    dlf_pages_drop_boot(im->pages);
+    if (im->head.state == HEAD_AWAITED)
+        dlf_image_head_ask(im);
+    else
+        dlf_pages_drop_boot(im->pages);
     if (first)
         dlf_warn("the boot pack cannot be used: %s; the boot goes on without it", why);
 }
@@ -62,11 +74,44 @@ void dlf_image_boot_settled(struct dlf_image *im)
         atomic_compare_exchange_strong(&im->boot_state, &streaming, DLF_BOOT_DONE);
 }
 
+void dlf_image_boot_use(struct dlf_image *im)
+{
+    if (im->boot_table.table_size)
+        apply_table(im);
+}
+
+static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct dlf_image *im =
+        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, boot_head_fetch));
+    if (rc == 0)
+        dlf_image_head_came(im, bytes);
+    else if (rc != -ESHUTDOWN && im->head.state == HEAD_AWAITED)
+        give_up(im, err->msg);
+}
+
+/* The next piece of the stream that the table has opened. */
+static void ask_for_head(struct dlf_image *im)
+{
+    const struct dlf_manifest *m = &im->manifest;
+    struct dlf_fetch *f = &im->boot_head_fetch;
+    f->kind = DLF_BOOT_KIND;
+    f->object = m->boot;
+    f->offset = m->boot_table_size;
+    f->length = m->index_head_size;
+    f->sha256 = m->index_head;
+    f->replaceable = true;
+    f->done = head_done;
+    atomic_init(&f->class, DLF_PREFETCH);
+    dlf_sched_submit(im->sched, f);
+}
+
 static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                        const struct dlf_err *err)
 {
     struct dlf_image *im =
-        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, boot_fetch));
+        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, boot_table_fetch));
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_err why;
     if (rc == 0) {
@@ -74,10 +119,12 @@ static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                                   m->image_size, m->boot_size, dlf_manifest_chunks(m), &why);
         err = &why;
     }
-    if (rc == -ESHUTDOWN)
+    if (rc == -ESHUTDOWN || im->head.state == HEAD_FAILED)
         return;
     if (rc < 0)
         give_up(im, err->msg);
+    else if (im->head.state == HEAD_AWAITED)
+        ask_for_head(im);
     else
         apply_table(im);
 }
@@ -85,7 +132,7 @@ static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
 void dlf_image_boot_begin(struct dlf_image *im)
 {
     const struct dlf_manifest *m = &im->manifest;
-    struct dlf_fetch *f = &im->boot_fetch;
+    struct dlf_fetch *f = &im->boot_table_fetch;
     f->kind = DLF_BOOT_KIND;
     f->object = m->boot;
     f->length = m->boot_table_size;

@@ -1,21 +1,18 @@
 /*
- * From URLs to an open image: manifest, index head, and the layers below in the order that each
- * needs. One thread, at start-up; nothing here runs afterwards but dlf_image_close.
+ * From URLs to an open image: the manifest, and the layers below in the order that each needs; the
+ * index head and what is made of it are image_head.c's. One thread, at start-up; nothing here runs
+ * afterwards but dlf_image_close.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fuse/image_private.h"
 #include "fuse/log.h"
 #include "fuse/util.h"
-
-/* Bytes of index pages that are asked for before anybody needs them: 900 MB of data. */
-#define INDEX_AT_ONCE ((uint32_t)1 << 20)
 
 /* Milliseconds without a byte after which a transfer is given up and tried anew. */
 #define STALL_MS 10000
@@ -83,140 +80,6 @@ static int get_manifest(struct dlf_image *im, struct dlf_source *source,
     return rc;
 }
 
-static int open_cache(struct dlf_image *im, const struct dlf_image_config *config,
-                      struct dlf_err *err)
-{
-    int fd = config->cache_fd;
-    if (fd < 0)
-        fd = memfd_create("root.img", MFD_CLOEXEC);
-    if (fd < 0)
-        return dlf_fail(err, errno, "cannot make the cache in RAM: %s", strerror(errno));
-    struct dlf_cache_config cache = {
-        .fd = fd,
-        .name = config->cache_fd < 0 ? "the cache in RAM" : config->cache_name,
-        .limit_bytes = config->cache_bytes,
-        .resume = config->resume,
-        .pages = im->pages,
-        .sched = im->sched,
-        .boot = im->manifest.boot,
-        .timeout_ms = config->timeout_ms,
-        .boot_failed = dlf_image_boot_failed,
-        .settled = dlf_image_chunk_settled,
-        .cookie = im,
-    };
-    im->page_loading =
-        calloc((size_t)dlf_pages_head(im->pages)->page_count + 1, sizeof(*im->page_loading));
-    if (!im->page_loading) {
-        close(fd);
-        return dlf_fail(err, ENOMEM, "out of memory");
-    }
-    return dlf_cache_new(&im->cache, &cache, err);
-}
-
-static int open_trace(struct dlf_image *im, uint64_t start_us, struct dlf_err *err)
-{
-    im->trace = dlf_trace_new(dlf_pages_head(im->pages)->record_count, start_us);
-    return im->trace ? 0 : dlf_fail(err, ENOMEM, "out of memory");
-}
-
-/*
- * A small index is had in one request, where its pages one by one would cost a round trip each.
- * With a boot pack that can wait: its table serves in their place.
- */
-static void ask_for_all_pages(struct dlf_image *im)
-{
-    const struct dlf_index_head *head = dlf_pages_head(im->pages);
-    if (head->page_count <= INDEX_AT_ONCE / DLF_INDEX_PAGE_SIZE)
-        for (uint32_t page = 0; page < head->page_count; page++)
-            dlf_image_page_get(im, page, DLF_PREFETCH, NULL);
-}
-
-/* The index head, which the opening thread waits for. */
-struct head_fetch {
-    struct dlf_fetch fetch; /* first: callbacks get its address */
-    struct dlf_image *image;
-    const struct dlf_image_config *config;
-    uint64_t start_us;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool finished;
-    int rc;
-    struct dlf_err err;
-};
-
-static int use_head(struct head_fetch *hf, const uint8_t *bytes)
-{
-    struct dlf_image *im = hf->image;
-    const struct dlf_manifest *m = &im->manifest;
-    struct dlf_index_head head;
-    struct dlf_err why;
-    int rc =
-        dlf_index_head_parse(&head, bytes, m->index_head_size, m->image_size, m->index_size, &why);
-    if (rc < 0) {
-        char path[DLF_OBJECT_PATH_MAX];
-        dlf_object_path(path, "index", &m->index);
-        return dlf_fail(&hf->err, -rc, "%s: %s", path, why.msg);
-    }
-    im->pages = dlf_pages_new(&head);
-    if (!im->pages) {
-        dlf_index_head_free(&head);
-        return dlf_fail(&hf->err, ENOMEM, "out of memory");
-    }
-    rc = open_cache(im, hf->config, &hf->err);
-    return rc < 0 ? rc : open_trace(im, hf->start_us, &hf->err);
-}
-
-/* With the head everything is there that chunks come to: the first of them may be asked for. */
-static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
-                      const struct dlf_err *err)
-{
-    struct head_fetch *hf = (struct head_fetch *)fetch;
-    struct dlf_image *im = hf->image;
-    if (rc == 0)
-        rc = use_head(hf, bytes);
-    else
-        hf->err = *err;
-    if (rc == 0 && hf->config->boot && im->manifest.boot_size)
-        dlf_image_boot_begin(im);
-    else if (rc == 0 && im->prefetch)
-        ask_for_all_pages(im);
-    pthread_mutex_lock(&hf->lock);
-    hf->rc = rc;
-    hf->finished = true;
-    pthread_cond_signal(&hf->changed);
-    pthread_mutex_unlock(&hf->lock);
-}
-
-static int get_head(struct dlf_image *im, const struct dlf_image_config *config, uint64_t start_us,
-                    struct dlf_err *err)
-{
-    const struct dlf_manifest *m = &im->manifest;
-    struct head_fetch hf = {
-        .fetch = {.kind = "index",
-                  .object = m->index,
-                  .length = m->index_head_size,
-                  .sha256 = m->index_head,
-                  .class = DLF_DEMAND,
-                  .once = !config->patient,
-                  .done = head_done},
-        .image = im,
-        .config = config,
-        .start_us = start_us,
-    };
-    pthread_mutex_init(&hf.lock, NULL);
-    pthread_cond_init(&hf.changed, NULL);
-    dlf_sched_submit(im->sched, &hf.fetch);
-    pthread_mutex_lock(&hf.lock);
-    while (!hf.finished)
-        pthread_cond_wait(&hf.changed, &hf.lock);
-    pthread_mutex_unlock(&hf.lock);
-    pthread_cond_destroy(&hf.changed);
-    pthread_mutex_destroy(&hf.lock);
-    if (hf.rc < 0)
-        *err = hf.err;
-    return hf.rc;
-}
-
 /* Until the manifest is here, or once when nobody is patient. */
 static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
                              const struct dlf_image_config *config, const struct locations *at,
@@ -255,7 +118,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     if (!im->sched)
         return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
     dlf_sched_fill_rate(im->sched, config->fill_rate);
-    return get_head(im, config, start_us, err);
+    return dlf_image_head_get(im, config, start_us, err);
 }
 
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
@@ -272,6 +135,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_mutex_init(&im->ahead_lock, NULL);
     pthread_mutex_init(&im->fill_lock, NULL);
     pthread_cond_init(&im->fill_changed, NULL);
+    dlf_image_head_init(&im->head);
     im->parked_end = &im->parked;
     im->prefetch = config->prefetch;
     im->fill_delay_ms = config->fill_delay_ms;
@@ -313,6 +177,7 @@ void dlf_image_close(struct dlf_image *im)
     pthread_mutex_destroy(&im->ahead_lock);
     pthread_mutex_destroy(&im->fill_lock);
     pthread_cond_destroy(&im->fill_changed);
+    dlf_image_head_free(&im->head);
     free(im);
 }
 

@@ -1,9 +1,10 @@
 /*
- * What the image's files share: image_open.c, image_pages.c, image_read.c, image_ahead.c,
- * image_fill.c, image_boot.c. Nobody else includes it.
+ * What the image's files share: image_open.c, image_head.c, image_pages.c, image_read.c,
+ * image_ahead.c, image_fill.c, image_boot.c. Nobody else includes it.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
  *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
+ *   head.lock, (the scheduler's inbox_lock)
  */
 #ifndef DLFUSE_FUSE_IMAGE_PRIVATE_H
 #define DLFUSE_FUSE_IMAGE_PRIVATE_H
@@ -25,7 +26,32 @@ struct ahead_stream {
 };
 #define AHEAD_STREAMS 16
 
+enum head_state {
+    HEAD_AWAITED,
+    HEAD_HERE,   /* pages, cache and trace are there */
+    HEAD_FAILED, /* the open fails; they are not there, or some */
+};
+
+/* The wait for the index head: image_head.c. */
+struct head_wait {
+    /* Set before anything is asked for. */
+    const struct dlf_image_config *config; /* valid while the head is awaited */
+    uint64_t start_us;
+    struct dlf_fetch fetch; /* from the index object */
+
+    atomic_bool asked;     /* fetch was submitted */
+    enum head_state state; /* the scheduler's thread's */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* of the monotonic clock */
+    bool finished;
+    int rc;
+    struct dlf_err err; /* the scheduler's thread's, the opening one's once finished */
+};
+
 struct dlf_image {
+    struct head_wait head;
+
     /* Set when opened. */
     struct dlf_manifest manifest;
     struct dlf_trust_seen trust_seen; /* of the manifest */
@@ -56,7 +82,8 @@ struct dlf_image {
     uint64_t around_next_us; /* before it no neighbourhood is asked for */
 
     struct dlf_boot_table boot_table; /* the scheduler's; final once boot_state is DONE */
-    struct dlf_fetch boot_fetch;
+    struct dlf_fetch boot_table_fetch;
+    struct dlf_fetch boot_head_fetch;
     _Atomic uint8_t boot_state; /* enum dlf_boot_state */
     atomic_uint boot_left;      /* chunks still expected from the boot pack */
 
@@ -92,8 +119,27 @@ void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);
 /* image_fill.c: ends the thread that waits for ready. */
 void dlf_image_fill_close(struct dlf_image *image);
 
-/* image_boot.c: the stream starts; the manifest has a boot pack, pages and cache are there. */
+void dlf_image_head_init(struct head_wait *wait);
+void dlf_image_head_free(struct head_wait *wait);
+
+/*
+ * Gets the index head, from the boot pack or the index object, and makes the layers that need it.
+ * Blocks. 0, or what dlf_image_open fails with. config's pointer is used during the call only.
+ */
+int dlf_image_head_get(struct dlf_image *image, const struct dlf_image_config *config,
+                       uint64_t start_us, struct dlf_err *err);
+
+/* Asks the index object for the head, the first time that it is called. Any thread. */
+void dlf_image_head_ask(struct dlf_image *image);
+
+/* The head's verified bytes; looked at when it is awaited. The scheduler's thread. */
+void dlf_image_head_came(struct dlf_image *image, const uint8_t *bytes);
+
+/* image_boot.c: asks for the boot pack, which the manifest has. */
 void dlf_image_boot_begin(struct dlf_image *image);
+
+/* image_boot.c: the index head is here: the table is used, now or when it comes. */
+void dlf_image_boot_use(struct dlf_image *image);
 
 /* image_boot.c: a chunk that was asked for from the boot pack came or failed. */
 void dlf_image_boot_settled(struct dlf_image *image);

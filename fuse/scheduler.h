@@ -8,10 +8,9 @@
  * the source measures of round trip and bandwidth.
  *
  * One object may stream: its first piece opens a plain GET of all of it, and the pieces that are
- * submitted from within that piece's done are taken from the stream as they pass. Where somebody
- * waits for a piece that the stream will bring later than a request of the piece's own would, it is
- * asked for separately. A stream that breaks leaves ordinary pieces.
- * A piece that
+ * submitted from within the done of one of its pieces are taken from the stream as they pass. Where
+ * somebody waits for a piece that the stream will bring later than a request of the piece's own
+ * would, it is asked for separately. A stream that breaks leaves ordinary pieces. A piece that
  * fails is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts
  * anew, for ever, unless it has a deadline or is asked for once.
  *

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """A static HTTP server that answers wrongly in one named way.
 
-    faulty-server.py --root DIR --port-file FILE --log FILE --fault FAULT [--only KIND] [--times N]
+    faulty-server.py --root DIR --port-file FILE --log FILE --fault FAULT [--only KIND] [--times N] [--after BYTES]
 
-KIND: manifest, index, pack (default: all). N: so many wrong answers for each object, then right
+KIND: manifest, index, pack, boot (default: all). N: so many wrong answers for each object, then right
 ones; 0, the default: always wrong. With --only or --times the other answers are those of a correct
 server with ranges. The port that it got is written to FILE when it listens.
 
 Faults:
     none              a correct server
     no-range          200 and the whole object, whatever was asked for
-    truncate          the right head, then half the body, then the connection is closed
+    truncate          the right head, then half the body (or BYTES of it), then the connection is closed
     short             206 and Content-Range for half of what was asked, complete in itself
     shifted           206 with the Content-Range that was asked for and the bytes beside it
     other-range       206 with the Content-Range and the bytes of another range
@@ -23,7 +23,7 @@ Faults:
     error-503         503
     error-404         404
     close             the connection is closed without an answer
-    stall             the head and one byte, then nothing for a minute
+    stall             the head and one byte (or BYTES), then nothing for a minute
     endless           200 without a length and bytes without an end
     huge-header       a head of a megabyte
 """
@@ -42,7 +42,7 @@ HTML = b"<html><body>Welcome to the hotel, please log in.</body></html>\n"
 def kind_of(path):
     if path.endswith(".dlfuse"):
         return "manifest"
-    for kind in ("index", "pack"):
+    for kind in ("index", "pack", "boot"):
         if f"/{kind}/" in path:
             return kind
     return "other"
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault == "no-range":
             self.answer(200, content)
         elif fault == "truncate":
-            self.answer(status, body[: len(body) // 2], said, len(body))
+            self.answer(status, body[: self.server.options.after or len(body) // 2], said, len(body))
             self.close_connection = True
         elif fault == "short":
             half = max(1, len(body) // 2)
@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
             self.log_request_line("000", 0)
             self.close_connection = True
         elif fault == "stall":
-            self.answer(status, body[:1], said, len(body))
+            self.answer(status, body[: self.server.options.after or 1], said, len(body))
             time.sleep(60)
             self.close_connection = True
         elif fault == "endless":
@@ -181,6 +181,7 @@ def main():
     parser.add_argument("--fault", required=True)
     parser.add_argument("--only", default="")
     parser.add_argument("--times", type=int, default=0)
+    parser.add_argument("--after", type=int, default=0)
     server = Server(("127.0.0.1", 0), Handler)
     server.options = parser.parse_args()
     server.log_lock = threading.Lock()

@@ -309,14 +309,42 @@ static void test_shutdown_answers_everybody(void **state)
 struct stream {
     struct bench b; /* first: pieces point to it */
     unsigned skip;  /* a piece that nobody wants, 0: all are wanted */
+    bool two_steps; /* the head asks for piece 1 only, which asks for the others */
+    bool bad_step;  /* and which is not what it should be */
 };
+
+static void step_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct piece *p = (struct piece *)fetch;
+    for (unsigned i = 2; rc == 0 && i < STREAM_PIECES; i++)
+        submit(p->bench, i, DLF_PREFETCH);
+    piece_done(fetch, rc, bytes, err);
+}
+
+static void submit_step(struct stream *t, const struct piece *head)
+{
+    uint8_t bytes[PIECE];
+    struct piece *p = &t->b.pieces[1];
+    for (unsigned k = 0; k < PIECE; k++)
+        bytes[k] = fake_byte(PIECE + k);
+    bytes[0] ^= t->bad_step;
+    *p = *head;
+    p->fetch.offset = PIECE;
+    p->fetch.sha256 = dlf_sha256(bytes, PIECE);
+    p->fetch.stream_bytes = 0;
+    p->fetch.done = step_done;
+    dlf_sched_submit(t->b.sched, &p->fetch);
+}
 
 static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                       const struct dlf_err *err)
 {
     struct piece *p = (struct piece *)fetch;
     struct stream *t = (struct stream *)p->bench;
-    for (unsigned i = 1; rc == 0 && i < STREAM_PIECES; i++)
+    if (t->two_steps)
+        submit_step(t, p);
+    for (unsigned i = 1; rc == 0 && !t->two_steps && i < STREAM_PIECES; i++)
         if (i != t->skip)
             submit(&t->b, i, DLF_PREFETCH);
     piece_done(fetch, rc, bytes, err);
@@ -341,7 +369,7 @@ static void stream_begin(struct stream *t)
 
 static void test_stream_is_one_plain_get(void **state)
 {
-    struct stream t;
+    struct stream t = {0};
     (void)state;
     bench_begin(&t.b, 1);
     t.skip = 7;
@@ -355,13 +383,42 @@ static void test_stream_is_one_plain_get(void **state)
             assert_true(t.b.pieces[i].order > t.b.pieces[i - 1].order);
 }
 
+static void test_each_piece_of_a_stream_may_ask_for_more(void **state)
+{
+    struct stream t = {.two_steps = true};
+    (void)state;
+    bench_begin(&t.b, 1);
+    stream_begin(&t);
+    wait_done(&t.b, STREAM_PIECES);
+    bench_end(&t.b);
+    assert_int_equal(t.b.request_count, 1);
+    for (unsigned i = 0; i < STREAM_PIECES; i++)
+        assert_int_equal(t.b.pieces[i].rc, 0);
+}
+
+/* It fails from the stream on the one mirror, and by a request of its own on the other. */
+static void test_a_bad_piece_ends_a_stream(void **state)
+{
+    struct stream t = {.two_steps = true, .bad_step = true};
+    (void)state;
+    bench_begin(&t.b, 2);
+    stream_begin(&t);
+    wait_done(&t.b, 2);
+    bench_end(&t.b);
+    assert_int_equal(t.b.pieces[0].rc, 0);
+    assert_int_equal(t.b.pieces[1].rc, -EBADMSG);
+    assert_int_equal(t.b.request_count, 2);
+    assert_int_equal(t.b.requests[1].mirror, 1);
+    assert_int_equal(t.b.requests[1].offset, PIECE);
+    assert_int_equal(t.b.requests[1].length, PIECE);
+}
+
 static void test_demand_overtakes_a_stream(void **state)
 {
-    struct stream t;
+    struct stream t = {0};
     struct dlf_sched_stats stats;
     (void)state;
     bench_begin(&t.b, 1);
-    t.skip = 0;
     /* 100 kB/s: the last piece is 1.6 s away, a request of its own 0.1 s. */
     fake_pace(t.b.source, 1000, 100000);
     fake_drip(t.b.source, PIECE, 3);
@@ -385,10 +442,9 @@ static void test_demand_overtakes_a_stream(void **state)
 static void test_broken_stream_leaves_pieces(void **state)
 {
     static const enum fake_answer broken[] = {FAKE_BROKEN};
-    struct stream t;
+    struct stream t = {0};
     (void)state;
     bench_begin(&t.b, 1);
-    t.skip = 0;
     fake_script(t.b.source, 0, broken, 1);
     stream_begin(&t);
     wait_done(&t.b, STREAM_PIECES);
@@ -403,10 +459,9 @@ static void test_broken_stream_leaves_pieces(void **state)
 static void test_missing_stream_fails_when_replaceable(void **state)
 {
     static const enum fake_answer missing[] = {FAKE_MISSING};
-    struct stream t;
+    struct stream t = {0};
     (void)state;
     bench_begin(&t.b, 2);
-    t.skip = 0;
     fake_script(t.b.source, 0, missing, 1);
     fake_script(t.b.source, 1, missing, 1);
     stream_begin(&t);
@@ -471,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_server_without_ranges),
         cmocka_unit_test(test_shutdown_answers_everybody),
         cmocka_unit_test(test_stream_is_one_plain_get),
+        cmocka_unit_test(test_each_piece_of_a_stream_may_ask_for_more),
+        cmocka_unit_test(test_a_bad_piece_ends_a_stream),
         cmocka_unit_test(test_demand_overtakes_a_stream),
         cmocka_unit_test(test_broken_stream_leaves_pieces),
         cmocka_unit_test(test_missing_stream_fails_when_replaceable),
