@@ -19,6 +19,9 @@
 
 void dlf_meter_round_trip(struct dlf_meter *m, uint64_t us)
 {
+    uint64_t smoothed = atomic_load_explicit(&m->answer_us, memory_order_relaxed);
+    smoothed = smoothed ? (3 * smoothed + us) / 4 : us;
+    atomic_store_explicit(&m->answer_us, smoothed, memory_order_relaxed);
     uint64_t known = atomic_load_explicit(&m->rtt_us, memory_order_relaxed);
     if (known) {
         known += known / FORGET + 1;

@@ -13,6 +13,7 @@
 /* All zero: nothing is known. */
 struct dlf_meter {
     atomic_uint_fast64_t rtt_us;      /* the least seen, forgotten slowly */
+    atomic_uint_fast64_t answer_us;   /* the same, smoothed: inflated where the network is full */
     atomic_uint_fast64_t bytes_per_s; /* the most seen, forgotten slowly */
     uint64_t begin_us;                /* of the stretch in which bytes keep coming */
     uint64_t last_us;                 /* when bytes came last */

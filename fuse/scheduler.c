@@ -108,8 +108,10 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
             when = f->not_before_ms;
         if (best && dlf_fetch_class(f) >= dlf_fetch_class(best))
             continue;
-        if (!class_may_run(s, dlf_fetch_class(f)))
+        if (!class_may_run(s, dlf_fetch_class(f))) {
+            s->demand_waits |= dlf_fetch_class(f) == DLF_DEMAND;
             continue;
+        }
         if (when <= now) {
             int m = dlf_source_choose(s->source, f->tried, &when);
             if (m >= 0) {

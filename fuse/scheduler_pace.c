@@ -8,7 +8,8 @@
 
 /*
  * Requests at a time: enough for most networks, as few as a browser's. More only where so many
- * requests of the usual length do not fill bandwidth times delay.
+ * requests of the usual length do not fill bandwidth times delay; or, while bandwidth is not known
+ * because all requests are short, where demand waits in line and answers come as quickly as ever.
  */
 #define CONNECTIONS_MIN 4u
 #define CONNECTIONS_MAX ((unsigned)DLF_SCHED_RUNS_MAX)
@@ -51,10 +52,32 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-static unsigned connections(const struct dlf_sched *s, uint64_t in_flight)
+/*
+ * Once in a round trip: doubles while demand waits and answers are not delayed by what else is
+ * under way, which says that the network is not full. Gives way by one when they are.
+ */
+static unsigned grow(struct dlf_sched *s, const struct dlf_pace *pace)
+{
+    uint64_t now = dlf_now_us();
+    unsigned n = s->grown ? s->grown : CONNECTIONS_MIN;
+    if (pace->rtt_us >= FAR_US && now - s->grown_us >= pace->rtt_us) {
+        if (pace->answer_us > pace->rtt_us + pace->rtt_us / 4)
+            n--;
+        else if (s->demand_waits)
+            n *= 2;
+        s->grown = (unsigned)clamp(n, CONNECTIONS_MIN, CONNECTIONS_MAX);
+        s->grown_us = now;
+        s->demand_waits = false;
+    }
+    return s->grown;
+}
+
+static unsigned connections(struct dlf_sched *s, const struct dlf_pace *pace, uint64_t in_flight)
 {
     uint64_t mean = s->mean_bytes ? s->mean_bytes : REQUEST_MIN;
-    return (unsigned)clamp(in_flight / mean + 1, CONNECTIONS_MIN, CONNECTIONS_MAX);
+    unsigned grown = grow(s, pace);
+    unsigned n = (unsigned)clamp(in_flight / mean + 1, CONNECTIONS_MIN, CONNECTIONS_MAX);
+    return n > grown ? n : grown;
 }
 
 static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace)
@@ -74,7 +97,7 @@ void dlf_sched_set_limits(struct dlf_sched *s)
     dlf_source_pace(s->source, &pace);
     /* Not dlf_pace_under_way: more connections and gaps are for what was measured. */
     uint64_t in_flight = pace.bytes_per_s * pace.rtt_us / 1000000;
-    unsigned n = connections(s, in_flight);
+    unsigned n = connections(s, &pace, in_flight);
     struct limits *l = &s->limits;
     l->runs[DLF_DEMAND] = n;
     l->runs[DLF_PREFETCH] = n - 1;

@@ -69,6 +69,9 @@ struct dlf_sched {
     struct run runs[DLF_SCHED_RUNS_MAX];
     struct limits limits;
     uint64_t mean_bytes;   /* of a request, smoothed */
+    unsigned grown;        /* requests at a time that demand has grown to; 0: not at all */
+    uint64_t grown_us;     /* when that was looked at last */
+    bool demand_waits;     /* for a request to end, since then */
     uint64_t demand_us;    /* when a demand was asked for last; 0: never */
     uint64_t fill_next_us; /* before it the fill's rate allows no request */
     uint64_t reconsidered_us;

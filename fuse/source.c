@@ -554,6 +554,7 @@ void dlf_source_wake(struct dlf_source *source)
 void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace)
 {
     pace->rtt_us = atomic_load_explicit(&source->meter.rtt_us, memory_order_relaxed);
+    pace->answer_us = atomic_load_explicit(&source->meter.answer_us, memory_order_relaxed);
     pace->bytes_per_s = atomic_load_explicit(&source->meter.bytes_per_s, memory_order_relaxed);
 }
 

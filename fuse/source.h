@@ -36,6 +36,7 @@ struct dlf_mirror_stats {
 /* What was measured of the network so far; 0: not known yet. */
 struct dlf_pace {
     uint64_t rtt_us;      /* from a request on a standing connection to its first byte */
+    uint64_t answer_us;   /* the same as of late: more than rtt_us where requests wait in line */
     uint64_t bytes_per_s; /* of all transfers together, while bytes were coming */
 };
 

@@ -36,6 +36,9 @@ void fake_drip(struct dlf_source *source, uint64_t bytes, unsigned drops);
 /* What the source says that it measured; at first that it does not know. */
 void fake_pace(struct dlf_source *source, uint64_t rtt_us, uint64_t bytes_per_s);
 
+/* And that answers take so long of late; fake_pace sets it to the round trip. */
+void fake_answer_time(struct dlf_source *source, uint64_t answer_us);
+
 /* The answers of a mirror, in order; after the last of count, FAKE_OK. */
 void fake_script(struct dlf_source *source, unsigned mirror, const enum fake_answer *answers,
                  unsigned count);

@@ -16,8 +16,10 @@ static void test_round_trip(void **state)
     (void)state;
     dlf_meter_round_trip(&m, 20000);
     assert_int_equal(m.rtt_us, 20000);
+    assert_int_equal(m.answer_us, 20000);
     dlf_meter_round_trip(&m, 90000); /* a slow answer is not a longer way */
     assert_true(m.rtt_us > 20000 && m.rtt_us < 22000);
+    assert_true(m.answer_us > 30000); /* but it says that requests wait in line */
     dlf_meter_round_trip(&m, 300);
     assert_int_equal(m.rtt_us, 300);
     for (unsigned i = 0; i < 100; i++) /* but one that stays slow is */

@@ -512,6 +512,36 @@ static void test_few_connections_nearby(void **state)
     bench_end(&b);
 }
 
+/* Eight pieces that share nothing, on a far network whose bandwidth nobody knows. Returns how many
+ * requests there are at a time a round trip later. */
+static unsigned requests_after_growth(uint64_t answer_us)
+{
+    struct bench b;
+    struct timespec pause = {.tv_nsec = 30000000};
+    bench_begin(&b, 1);
+    fake_pace(b.source, 20000, 0);
+    fake_answer_time(b.source, answer_us);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 7; i++)
+        submit(&b, 2 * i, DLF_DEMAND);
+    wait_requests(&b, 4);
+    nanosleep(&pause, NULL);
+    submit(&b, 14, DLF_DEMAND); /* it looks again */
+    nanosleep(&pause, NULL);
+    unsigned n = fake_requests(b.source, b.requests);
+    fake_hold(b.source, false);
+    wait_done(&b, 8);
+    bench_end(&b);
+    return n;
+}
+
+static void test_waiting_demand_gets_connections(void **state)
+{
+    (void)state;
+    assert_int_equal(requests_after_growth(20000), 8);
+    assert_int_equal(requests_after_growth(60000), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_missing_stream_fails_when_replaceable),
         cmocka_unit_test(test_far_networks_bridge_gaps),
         cmocka_unit_test(test_few_connections_nearby),
+        cmocka_unit_test(test_waiting_demand_gets_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
