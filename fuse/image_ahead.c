@@ -2,8 +2,10 @@
  * What will probably be read soon. Read-ahead: a reader that goes on where it stopped gets what
  * comes next fetched before it asks, in a window that doubles. Read-around: on a far network, where
  * a round trip is worth many bytes, a read that has to wait brings its neighbourhood along, because
- * what is read together mostly lies together. ahead_lock (a leaf) guards streams and
- * around_next_us; chunks are asked for without it.
+ * what is read together mostly lies together. That takes bandwidth from other reads that wait, so
+ * where there are such, it has to have paid: as many reads must have gone to the last
+ * neighbourhoods as are kept waiting by one. ahead_lock (a leaf) guards streams and neighbourhoods;
+ * chunks are asked for without it.
  */
 #include "fuse/image_private.h"
 #include "fuse/util.h"
@@ -20,6 +22,9 @@
 /* Bytes: a smaller neighbourhood is not worth asking for. */
 #define AROUND_MIN ((uint64_t)128 << 10)
 #define AROUND_MAX ((uint64_t)8 << 20)
+
+/* A refused neighbourhood in so many is asked for all the same: what is read may have changed. */
+#define AROUND_TRY 32
 
 /* Reads that the boot pack did not foresee, after which it is not about what is going on. */
 #define MISSES_MAX 64
@@ -45,6 +50,13 @@ static struct ahead_stream *find_stream_locked(struct dlf_image *im, uint64_t of
     return oldest;
 }
 
+static void credit_around_locked(struct dlf_image *im, uint64_t offset)
+{
+    for (unsigned i = 0; i < AROUND_WINDOWS; i++)
+        if (offset >= im->around[i].from && offset < im->around[i].to)
+            im->around[i].reads++;
+}
+
 /* What to ask for after this read: [*from, *to), empty when nothing. */
 static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, uint64_t *from,
                            uint64_t *to)
@@ -61,6 +73,7 @@ static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, 
         most = im->cache_bytes / 8;
     *from = *to = 0;
     pthread_mutex_lock(&im->ahead_lock);
+    credit_around_locked(im, offset);
     struct ahead_stream *s = find_stream_locked(im, offset, &known);
     s->used = ++im->ahead_clock;
     if (!known) {
@@ -126,11 +139,30 @@ void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size, 
     prefetch(im, from, to);
 }
 
+/* Would a neighbourhood at this place have paid so far? */
+static bool around_pays_locked(struct dlf_image *im)
+{
+    unsigned others = atomic_load_explicit(&im->reads_in_work, memory_order_relaxed) - 1;
+    bool pays = im->around_worth >= 16 * others || im->around_refused + 1 >= AROUND_TRY;
+    im->around_refused = pays ? 0 : im->around_refused + 1;
+    return pays;
+}
+
+/* Takes the oldest neighbourhood's place, which shows what it was worth. */
+static void note_around_locked(struct dlf_image *im, uint64_t from, uint64_t to)
+{
+    struct around_window *w = &im->around[im->around_turn++ % AROUND_WINDOWS];
+    if (w->to)
+        im->around_worth = (3 * im->around_worth + 16 * w->reads) / 4;
+    *w = (struct around_window){.from = from, .to = to};
+}
+
 /*
  * Bytes of image that are worth a round trip: what one could bring, at two bytes of content for one
- * on the wire. 0 when that is less than a chunk, or too soon after the last time.
+ * on the wire, a quarter of them before offset. 0 when that is less than a chunk, or too soon after
+ * the last time, or does not pay.
  */
-static uint64_t around_window(struct dlf_image *im)
+static uint64_t around_window(struct dlf_image *im, uint64_t offset)
 {
     struct dlf_pace pace;
     dlf_sched_pace(im->sched, &pace);
@@ -141,9 +173,12 @@ static uint64_t around_window(struct dlf_image *im)
     if (window > AROUND_MAX)
         window = AROUND_MAX;
     pthread_mutex_lock(&im->ahead_lock);
-    bool go = now >= im->around_next_us;
-    if (go)
+    bool go = now >= im->around_next_us && around_pays_locked(im);
+    if (go) {
         im->around_next_us = now + window * 1000000 / dlf_pace_rate(&pace) / 2;
+        note_around_locked(im, offset > window / 4 ? offset - window / 4 : 0,
+                           offset + window * 3 / 4);
+    }
     pthread_mutex_unlock(&im->ahead_lock);
     return go ? window : 0;
 }
@@ -152,7 +187,7 @@ void dlf_image_read_around(struct dlf_image *im, uint64_t offset)
 {
     if (!im->prefetch || foreseen(im))
         return;
-    uint64_t window = around_window(im);
+    uint64_t window = around_window(im, offset);
     if (!window)
         return;
     /* Forward first: that is what follows in the same request. */

@@ -137,6 +137,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_cond_init(&im->fill_changed, NULL);
     dlf_image_head_init(&im->head);
     im->parked_end = &im->parked;
+    im->around_worth = 16 * DLF_AROUND_WORTH;
     im->prefetch = config->prefetch;
     im->fill_delay_ms = config->fill_delay_ms;
     im->timeout_ms = config->timeout_ms;

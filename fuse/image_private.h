@@ -49,6 +49,16 @@ struct head_wait {
     struct dlf_err err; /* the scheduler's thread's, the opening one's once finished */
 };
 
+/* A neighbourhood that a read brought along. */
+struct around_window {
+    uint64_t from, to; /* bytes of the image */
+    unsigned reads;    /* that went there since */
+};
+#define AROUND_WINDOWS 8
+
+/* Reads that a neighbourhood is taken to be worth before anything is known. */
+#define DLF_AROUND_WORTH 4
+
 struct dlf_image {
     struct head_wait head;
 
@@ -79,7 +89,11 @@ struct dlf_image {
     pthread_mutex_t ahead_lock;
     struct ahead_stream streams[AHEAD_STREAMS];
     uint64_t ahead_clock;
-    uint64_t around_next_us; /* before it no neighbourhood is asked for */
+    uint64_t around_next_us;                     /* before it no neighbourhood is asked for */
+    struct around_window around[AROUND_WINDOWS]; /* the last ones, in turn */
+    unsigned around_turn;
+    unsigned around_worth;   /* reads that a neighbourhood has had, smoothed, times 16 */
+    unsigned around_refused; /* in a row */
 
     struct dlf_boot_table boot_table; /* the scheduler's; final once boot_state is DONE */
     struct dlf_fetch boot_table_fetch;
@@ -103,6 +117,7 @@ struct dlf_image {
     struct dlf_waiter fill_waiter;
     bool complete_said;
 
+    atomic_uint reads_in_work; /* those that could not be answered at once */
     atomic_uint_fast64_t reads;
     atomic_uint_fast64_t read_bytes;
     atomic_uint_fast64_t read_waits;

@@ -68,6 +68,7 @@ static void begin(struct image_read *r)
     if (!r->bytes)
         fail(r, -ENOMEM);
     atomic_store(&r->pending, 1);
+    atomic_fetch_add_explicit(&r->image->reads_in_work, 1, memory_order_relaxed);
     walk(r);
 }
 
@@ -115,6 +116,7 @@ static void finish(struct image_read *r)
     pthread_mutex_unlock(&im->read_lock);
     free(r->bytes);
     free(r);
+    atomic_fetch_sub_explicit(&im->reads_in_work, 1, memory_order_relaxed);
     admit(im);
 }
 
@@ -227,11 +229,11 @@ static void walk(struct image_read *r)
     while (atomic_load(&r->rc) == 0 && r->cursor < r->end && r->parts_used < READ_PARTS && step(r))
         ;
     if (r->cursor == r->end) {
-        if (r->missed) {
+        if (r->missed)
             atomic_fetch_add_explicit(&r->image->read_misses, 1, memory_order_relaxed);
-            dlf_image_read_around(r->image, r->end);
-        }
         dlf_image_read_ahead(r->image, r->offset, (uint32_t)(r->end - r->offset), r->missed);
+        if (r->missed)
+            dlf_image_read_around(r->image, r->end);
     }
     if (last_of(r))
         go_on(r);
