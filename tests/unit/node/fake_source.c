@@ -247,8 +247,7 @@ void dlf_source_pace(const struct dlf_source *s, struct dlf_pace *pace)
 void fake_pace(struct dlf_source *s, uint64_t rtt_us, uint64_t bytes_per_s)
 {
     pthread_mutex_lock(&s->lock);
-    s->pace =
-        (struct dlf_pace){.rtt_us = rtt_us, .answer_us = rtt_us, .bytes_per_s = bytes_per_s};
+    s->pace = (struct dlf_pace){.rtt_us = rtt_us, .answer_us = rtt_us, .bytes_per_s = bytes_per_s};
     pthread_mutex_unlock(&s->lock);
 }
 
