@@ -1,4 +1,4 @@
-/* Reads and writes the manifest's body. Owns nothing; pure, any thread. */
+/* Reads and writes the manifest text. Owns nothing; pure, any thread. */
 #include "format/manifest.h"
 
 #include <errno.h>
@@ -9,11 +9,13 @@
 
 #include "format/boot.h"
 #include "format/index.h"
-#include "format/signature.h"
 #include "format/text.h"
 
 /* The longest line of version 1 is "index-head", a digest and a size. */
 #define LINE_MAX_BYTES 256
+
+/* Nine lines. */
+#define BODY_MAX_BYTES (9 * LINE_MAX_BYTES)
 
 /* 9999-12-31T23:59:59Z, the last second that the text form can say. */
 #define CREATED_MAX INT64_C(253402300799)
@@ -191,12 +193,10 @@ static int read_boot(struct reader *in, struct dlf_manifest *m)
 }
 
 /* Only signatures may follow. Whether they are right is for who has keys. */
-static int check_rest(struct reader *in, const struct dlf_manifest *m, const char *text,
-                      size_t size)
+static int read_signatures(struct reader *in, struct dlf_manifest *m, const char *text, size_t size)
 {
-    struct dlf_signatures signatures;
-    int rc = dlf_signatures_read(&signatures, text, size, in->err);
-    if (rc == 0 && signatures.body_size != size - in->left)
+    int rc = dlf_signatures_read(&m->signatures, text, size, in->err);
+    if (rc == 0 && m->signatures.body_size != size - in->left)
         return dlf_fail(in->err, EBADMSG, "line %u: unknown line after \"%s\"", in->line + 1,
                         m->boot_size ? "boot-table" : "index-head");
     return rc;
@@ -230,7 +230,7 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
     m.index_head_size = (uint32_t)head_size;
     rc = read_boot(&in, &m);
     if (rc == 0)
-        rc = check_rest(&in, &m, text, size);
+        rc = read_signatures(&in, &m, text, size);
     if (rc == 0)
         *manifest = m;
     return rc;
@@ -249,7 +249,7 @@ static int format_boot(const struct dlf_manifest *m, char *out, size_t room)
     return n < 0 || (size_t)n >= room ? -EINVAL : n;
 }
 
-int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
+static int format_body(const struct dlf_manifest *m, char *out, size_t room)
 {
     char index[DLF_SHA256_HEX + 1];
     char head[DLF_SHA256_HEX + 1];
@@ -276,6 +276,25 @@ int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
         return -EINVAL;
     int more = m->boot_size ? format_boot(m, out + n, room - (size_t)n) : 0;
     return more < 0 ? more : n + more;
+}
+
+int dlf_manifest_format(const struct dlf_manifest *m, char *out, size_t room)
+{
+    int n = format_body(m, out, room);
+    if (n < 0)
+        return n;
+    int more = dlf_signatures_write(&m->signatures, out + n, room - (size_t)n);
+    return more < 0 ? more : n + more;
+}
+
+int dlf_manifest_sign(struct dlf_manifest *m, const struct dlf_secret_key *key, struct dlf_err *err)
+{
+    char body[BODY_MAX_BYTES];
+    int n = format_body(m, body, sizeof(body));
+    if (n < 0)
+        return dlf_fail(err, -n, "cannot write the manifest of %s", m->name);
+    m->signatures.body_size = (size_t)n;
+    return dlf_signatures_add(&m->signatures, key, DLF_SIGNS_MANIFEST, body, err);
 }
 
 void dlf_object_path(char out[DLF_OBJECT_PATH_MAX], const char *kind,

@@ -12,6 +12,7 @@
 #include "format/digest.h"
 #include "format/err.h"
 #include "format/limits.h"
+#include "format/signature.h"
 
 #define DLF_MANIFEST_VERSION 1
 #define DLF_MANIFEST_SUFFIX ".dlfuse"
@@ -34,6 +35,8 @@ struct dlf_manifest {
     uint64_t boot_size; /* bytes of the object, table included; 0: no boot pack */
     struct dlf_sha256 boot_table;
     uint32_t boot_table_size; /* bytes, at most DLF_BOOT_TABLE_MAX */
+
+    struct dlf_signatures signatures; /* as they stand behind the body: nobody verified them */
 };
 
 /* Records of the index, from its size; whole numbers are checked by the parser. */
@@ -47,16 +50,27 @@ bool dlf_name_valid(const char *name);
 
 /*
  * Reads size bytes of text, which need not end in NUL: the body, and signature lines behind it,
- * which must be well-formed and are not verified (format/signature.h does that, and comes first
- * wherever there are trusted keys). Every field is checked against its range
- * before it is stored; *manifest is untouched on failure. -EBADMSG with the line number in err,
- * -ENOTSUP for another format version, -EFBIG for a text or a size over its limit.
+ * which must be well-formed and are not verified (dlf_signed_verify does that, and comes first
+ * wherever there are trusted keys). Every field is checked against its range before it is stored;
+ * *manifest is untouched on failure. -EBADMSG with the line number in err, -ENOTSUP for another
+ * format version, -EFBIG for a text or a size over its limit.
  */
 int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t size,
                        struct dlf_err *err);
 
-/* Writes the body, NUL-terminated, into out. Returns its length, or -EINVAL when it has no room. */
+/*
+ * Writes the text with its signatures, NUL-terminated, into out: the bytes that were parsed, if
+ * they were. Returns its length, or -EINVAL when it has no room.
+ */
 int dlf_manifest_format(const struct dlf_manifest *manifest, char *out, size_t room);
+
+/*
+ * Signs what the manifest says now: adds the key's signature or puts it in the place of the one
+ * that is there. Signatures that others made before of other fields stay, wrong as they are then.
+ * dlf_signatures_add's codes, -EINVAL for a manifest that cannot be written.
+ */
+int dlf_manifest_sign(struct dlf_manifest *manifest, const struct dlf_secret_key *key,
+                      struct dlf_err *err);
 
 /* The path of an immutable object below the store's base: KIND/HEX. kind: "index", "pack", "boot",
  * "manifest". */

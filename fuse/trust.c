@@ -154,7 +154,6 @@ int dlf_trust_manifest(const struct dlf_trust *trust, const char *file, const ch
                        struct dlf_err *err)
 {
     struct dlf_trust_seen s = {.digest = dlf_sha256(text, size)};
-    struct dlf_signatures signatures;
     struct dlf_manifest m;
     int rc = check_digest(trust, &s.digest, err);
     if (rc < 0)
@@ -167,11 +166,9 @@ int dlf_trust_manifest(const struct dlf_trust *trust, const char *file, const ch
         rc = check_name(m.name, file, err);
     if (rc == 0)
         rc = check_serial(trust, m.serial, err);
-    if (rc == 0)
-        rc = dlf_signatures_read(&signatures, text, size, err);
     if (rc < 0)
         return rc;
-    s.signatures = signatures.count;
+    s.signatures = m.signatures.count;
     *manifest = m;
     *seen = s;
     return 0;

@@ -282,6 +282,12 @@ static void a_manifest_may_be_signed(void **state)
     struct text t = sign(g.text, DLF_SIGNS_MANIFEST, 3);
     assert_works(dlf_manifest_parse(&m, t.bytes, t.size, &err), err);
     assert_string_equal(m.name, "golden-boot");
+    assert_int_equal(m.signatures.count, 2);
+    char again[sizeof(t.bytes)];
+    assert_int_equal(dlf_manifest_format(&m, again, sizeof(again)), t.size);
+    assert_memory_equal(again, t.bytes, t.size);
+    for (size_t room = 0; room <= t.size; room++)
+        assert_int_equal(dlf_manifest_format(&m, again, room), -EINVAL);
     assert_refused(dlf_manifest_parse(&m, t.bytes, t.size - 1, &err), EBADMSG, err,
                    "line 11: not a signature (\"signature KEYID BASE64\" and LF), and nothing else "
                    "may be here");
@@ -301,8 +307,19 @@ static void the_golden_one_is_written_and_verified(void **state)
     struct dlf_err err;
     size_t size = 0;
     memcpy(g->manifest.name, "golden-signed", sizeof("golden-signed"));
-    int body = dlf_manifest_format(&g->manifest, g->manifest_text, sizeof(g->manifest_text));
-    struct text t = sign(g->manifest_text, DLF_SIGNS_MANIFEST, 3);
+    struct text t;
+    for (unsigned i = 0; i < 2; i++) {
+        struct dlf_secret_key key = rfc_key(i);
+        assert_works(dlf_manifest_sign(&g->manifest, &key, &err), err);
+    }
+    size_t body = g->manifest.signatures.body_size;
+    int n = dlf_manifest_format(&g->manifest, t.bytes, sizeof(t.bytes));
+    assert_int_equal(n, body + 2 * DLF_SIGNATURE_LINE);
+    t.size = (size_t)n;
+    g->manifest.created = UINT64_MAX;
+    struct dlf_secret_key key = rfc_key(0);
+    assert_refused(dlf_manifest_sign(&g->manifest, &key, &err), EINVAL, err,
+                   "cannot write the manifest of golden-signed");
     golden_free(g);
     if (getenv("DLFUSE_GOLDEN_WRITE")) {
         char path[DLF_OBJECT_PATH_MAX];
@@ -316,7 +333,6 @@ static void the_golden_one_is_written_and_verified(void **state)
     assert_int_equal(size, t.size);
     assert_memory_equal(data, t.bytes, size);
     free(data);
-    assert_true(body > 0);
     assert_int_equal(verify(&t, 2, &err), body);
 }
 
