@@ -118,7 +118,20 @@ static int check_objects(struct audit *audit, const struct dlf_manifest *manifes
     return rc < 0 ? rc : audit_boot(audit, manifest);
 }
 
-/* NAME.dlfuse, its copy, its objects. */
+/* The manifest is written again as the bytes that were read. */
+static void check_signature(struct audit *audit, const struct dlf_manifest *manifest)
+{
+    char text[DLF_MANIFEST_MAX];
+    char signed_by[DLF_KEY_ID_HEX + 1];
+    struct dlf_err why;
+    int n = dlf_manifest_format(manifest, text, sizeof(text));
+    if (n < 0 ||
+        dlf_signed_verify(audit->keys, DLF_SIGNS_MANIFEST, text, (size_t)n, signed_by, &why) < 0)
+        audit_damage(audit, "%s/%s" DLF_MANIFEST_SUFFIX ": %s", audit->store->path, manifest->name,
+                     n < 0 ? "it cannot be written again" : why.msg);
+}
+
+/* NAME.dlfuse, its signature, its copy, its objects. */
 static int check_image(struct audit *audit, const char *name)
 {
     struct dlf_manifest manifest;
@@ -133,6 +146,8 @@ static int check_image(struct audit *audit, const char *name)
         audit_damage(audit, "%s", why.msg);
         return 0;
     }
+    if (audit->keys)
+        check_signature(audit, &manifest);
     dlf_object_path(path, "manifest", &digest);
     if (store_read_manifest_at(audit->store, path, &copied, &copy_digest, &why) < 0)
         audit_damage(audit, "%s (the copy of %s" DLF_MANIFEST_SUFFIX ")", why.msg, name);

@@ -44,6 +44,7 @@ struct audit {
     /* Called for each damage with one line of text. */
     void (*report)(void *context, const char *line);
     void *context;
+    const struct dlf_keys *keys; /* one must have signed each NAME.dlfuse; NULL: nobody need */
 
     struct audit_counts counts;
     struct audit_source *sources;

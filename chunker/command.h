@@ -16,6 +16,7 @@ int command_create(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_extract(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_sign(int argc, char **argv);
 int command_gc(int argc, char **argv);
 
 /* Prints the line and a pointer to --help; returns EXIT_USAGE. */

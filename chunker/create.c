@@ -11,11 +11,14 @@
 #include "chunker/create_options.h"
 #include "chunker/json.h"
 #include "chunker/log.h"
+#include "chunker/signer.h"
 
 struct create {
     struct create_options options;
     struct create_boot boot;
-    bool changed; /* a new manifest was published */
+    struct signer signer;
+    bool changed;      /* a new version was published */
+    bool signed_again; /* the version that is there got other signatures */
     struct dlf_manifest manifest;
     struct dlf_sha256 manifest_digest;
     double seconds;
@@ -36,29 +39,12 @@ static int read_previous(struct create *c, const struct store *store, struct dlf
                         why.msg, store->path);
     if (previous->serial == UINT64_MAX)
         return dlf_fail(err, EOVERFLOW, "%s has the last serial that there is", c->options.name);
+    if (previous->signatures.count && !c->signer.count && !c->options.sign_none)
+        return dlf_fail(err, EPERM,
+                        "%s is signed, and nodes that have keys would refuse a version that is "
+                        "not: give --sign KEY.pem (or --sign none)",
+                        c->options.name);
     return 1;
-}
-
-/* manifest/SHA256 first, then NAME.dlfuse: the moment from which nodes see the new version. */
-static int publish(struct create *c, struct store *store, struct dlf_err *err)
-{
-    char text[DLF_MANIFEST_MAX];
-    char path[DLF_OBJECT_PATH_MAX];
-    char name[DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX)];
-    int size = dlf_manifest_format(&c->manifest, text, sizeof(text));
-    if (size < 0)
-        return dlf_fail(err, -size, "cannot write the manifest of %s", c->options.name);
-    c->manifest_digest = dlf_sha256(text, (size_t)size);
-    dlf_object_path(path, "manifest", &c->manifest_digest);
-    snprintf(name, sizeof(name), "%s" DLF_MANIFEST_SUFFIX, c->options.name);
-    int rc = store_put(store, "manifest", path, text, (size_t)size, err);
-    if (rc == 0)
-        rc = store_sync(store, "manifest", err);
-    if (rc == 0)
-        rc = store_put(store, NULL, name, text, (size_t)size, err);
-    if (rc == 0)
-        rc = store_sync(store, NULL, err);
-    return rc;
 }
 
 static int build_and_publish(struct create *c, struct store *store, struct input *input,
@@ -83,14 +69,19 @@ static int build_and_publish(struct create *c, struct store *store, struct input
     if (known && dlf_sha256_equal(&previous.index, &result->manifest.index) &&
         dlf_sha256_equal(&previous.boot, &result->manifest.boot)) {
         c->manifest = previous;
-        return 0;
+        rc = signer_sign(&c->signer, &c->manifest, &c->signed_again, err);
+        if (rc == 0 && c->signed_again)
+            rc = store_publish(store, &c->manifest, &c->manifest_digest, err);
+        return rc;
     }
     c->changed = true;
     c->manifest = result->manifest;
     memcpy(c->manifest.name, c->options.name, strlen(c->options.name) + 1);
     c->manifest.serial = previous.serial + 1;
     c->manifest.created = c->options.created;
-    return publish(c, store, err);
+    bool is_signed;
+    rc = signer_sign(&c->signer, &c->manifest, &is_signed, err);
+    return rc < 0 ? rc : store_publish(store, &c->manifest, &c->manifest_digest, err);
 }
 
 static void print_json_tally(struct json *json, const char *key, const struct profile_tally *tally)
@@ -127,7 +118,11 @@ static void print_json(const struct create *c, const struct build_result *r)
     json_string(&json, "name", c->options.name);
     json_u64(&json, "serial", c->manifest.serial);
     json_string(&json, "manifest", hex);
-    json_bool(&json, "changed", c->changed);
+    json_bool(&json, "changed", c->changed || c->signed_again);
+    json_open(&json, "signatures", '[');
+    for (unsigned i = 0; i < c->manifest.signatures.count; i++)
+        json_string(&json, NULL, c->manifest.signatures.list[i].key_id);
+    json_close(&json, ']');
     json_u64(&json, "image_bytes", c->manifest.image_size);
     json_u64(&json, "data_bytes", r->data_bytes);
     json_u64(&json, "hole_bytes", c->manifest.image_size - r->data_bytes);
@@ -168,6 +163,13 @@ static void print_boot(const struct create *c)
 static void print_summary(const struct create *c, const struct build_result *r)
 {
     double mb = 1e6;
+    char ids[SIGNER_IDS_MAX];
+    signer_ids(&c->manifest.signatures, ids);
+    if (c->signed_again) {
+        log_note("%s is unchanged: serial %" PRIu64 " stays, and is signed by %s now",
+                 c->options.name, c->manifest.serial, ids);
+        return;
+    }
     if (!c->changed) {
         log_note("%s is unchanged: serial %" PRIu64 " stays, nothing was published",
                  c->options.name, c->manifest.serial);
@@ -178,6 +180,8 @@ static void print_summary(const struct create *c, const struct build_result *r)
              c->options.name, c->manifest.serial, (double)c->manifest.image_size / mb,
              (double)r->data_bytes / mb, r->counts.chunks, r->counts.new_chunks,
              (double)r->counts.new_bytes / mb, r->counts.new_packs, c->seconds);
+    if (c->manifest.signatures.count)
+        log_note("signed by %s", ids);
     print_boot(c);
 }
 
@@ -206,7 +210,9 @@ static int create_in(struct create *c, struct input *input, struct build_result 
 static int create(struct create *c, struct build_result *result, struct dlf_err *err)
 {
     struct input input;
-    int rc = create_boot_read(&c->boot, &c->options, err);
+    int rc = signer_open(&c->signer, &c->options.sign, err);
+    if (rc == 0)
+        rc = create_boot_read(&c->boot, &c->options, err);
     if (rc < 0)
         return rc;
     rc = input_open(&input, c->options.image_path, err);
@@ -235,5 +241,6 @@ int command_create(int argc, char **argv)
     else
         log_error("%s", err.msg);
     create_boot_free(&c.boot);
+    signer_close(&c.signer);
     return rc < 0 ? EXIT_FAILED : command_flush(EXIT_OK);
 }

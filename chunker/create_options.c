@@ -20,7 +20,7 @@
 #define BOOT_ZSTD_LEVEL 19
 
 enum { OPT_STORE = 256, OPT_NAME, OPT_CODEC, OPT_LEVEL, OPT_CHUNK_SIZE, OPT_JOBS, OPT_CUT };
-enum { OPT_JSON = 300, OPT_QUIET, OPT_PROFILE, OPT_BOOT_CODEC, OPT_BOOT_LEVEL };
+enum { OPT_JSON = 300, OPT_QUIET, OPT_PROFILE, OPT_BOOT_CODEC, OPT_BOOT_LEVEL, OPT_SIGN };
 
 static const struct option long_options[] = {
     {"store", required_argument, NULL, OPT_STORE},
@@ -33,6 +33,7 @@ static const struct option long_options[] = {
     {"profile", required_argument, NULL, OPT_PROFILE},
     {"boot-codec", required_argument, NULL, OPT_BOOT_CODEC},
     {"boot-level", required_argument, NULL, OPT_BOOT_LEVEL},
+    {"sign", required_argument, NULL, OPT_SIGN},
     {"json", no_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {NULL, 0, NULL, 0},
@@ -92,6 +93,15 @@ static int parse_profile(struct create_options *o, const char *value)
     return EXIT_OK;
 }
 
+static int parse_sign(struct create_options *o, const char *value)
+{
+    if (strcmp(value, "none") == 0)
+        o->sign_none = true;
+    else if (!signer_paths_add(&o->sign, value))
+        return command_usage("more than %d times --sign", DLF_SIGNATURES_MAX);
+    return EXIT_OK;
+}
+
 static int parse_numbers(struct create_options *o, int option, const char *value)
 {
     uint64_t number;
@@ -132,6 +142,8 @@ static int parse_option(struct parsing *parsing, int option, char **argv)
         return EXIT_OK;
     case OPT_PROFILE:
         return parse_profile(o, optarg);
+    case OPT_SIGN:
+        return parse_sign(o, optarg);
     case OPT_CUT:
         return parse_cut(o, optarg);
     case OPT_JSON:
@@ -168,6 +180,8 @@ static int check_operands(struct create_options *o, int argc, char **argv)
         return EXIT_USAGE;
     if (o->profile_none && o->profile_count)
         return command_usage("--profile none and --profile FILE exclude each other");
+    if (o->sign_none && o->sign.count)
+        return command_usage("--sign none and --sign KEY.pem exclude each other");
     if (argc - optind != 1)
         return command_usage("create needs one IMAGE (- for standard input), not %d",
                              argc - optind);

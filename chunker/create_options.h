@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "chunker/build.h"
+#include "chunker/signer.h"
 
 /* Traces that one create takes. */
 #define CREATE_PROFILES_MAX 64
@@ -21,6 +22,8 @@ struct create_options {
     enum dlf_codec boot_codec;
     int boot_level;
     struct build_options build;
+    struct signer_paths sign; /* secret keys */
+    bool sign_none;           /* unsigned, also when the version before is signed */
     bool json;
     uint64_t created; /* seconds since 1970; SOURCE_DATE_EPOCH makes the manifest reproducible */
 };

@@ -11,6 +11,7 @@
 #include "chunker/json.h"
 #include "chunker/log.h"
 #include "chunker/pack_set.h"
+#include "chunker/signer.h"
 #include "chunker/stored_boot.h"
 #include "chunker/stored_index.h"
 #include "format/codec.h"
@@ -213,6 +214,10 @@ static void print_json(const struct info *info)
     json_u64(&json, "serial", info->manifest.serial);
     json_string(&json, "created", created);
     json_string(&json, "manifest", hex);
+    json_open(&json, "signatures", '[');
+    for (unsigned i = 0; i < info->manifest.signatures.count; i++)
+        json_string(&json, NULL, info->manifest.signatures.list[i].key_id);
+    json_close(&json, ']');
     json_u64(&json, "image_bytes", head->image_size);
     json_u64(&json, "data_bytes", head->data_size);
     json_u64(&json, "hole_bytes", head->image_size - head->data_size);
@@ -260,11 +265,14 @@ static void print_text(const struct info *info)
     const struct dlf_index_head *head = &info->index.head;
     char hex[DLF_SHA256_HEX + 1];
     char created[32];
+    char ids[SIGNER_IDS_MAX];
     dlf_sha256_hex(&info->manifest_digest, hex);
     created_text(info, created);
+    signer_ids(&info->manifest.signatures, ids);
     printf("name      %s, serial %" PRIu64 ", %s\n", info->manifest.name, info->manifest.serial,
            created);
     printf("manifest  %s\n", hex);
+    printf("signed    %s\n", ids[0] ? ids : "no");
     printf("image     %" PRIu64 " bytes, %" PRIu64 " of them data, %" PRIu64 " zeros\n",
            head->image_size, head->data_size, head->image_size - head->data_size);
     printf("stored    %" PRIu64 " bytes, %.1f%% of the data\n", head->stored_size,

@@ -27,6 +27,8 @@ static const char help[] =
     "  dlfuse-chunker gc      --store DIR [OPTIONS]                     delete what no kept "
     "version "
     "needs\n"
+    "  dlfuse-chunker sign    --store DIR --name NAME --sign KEY.pem    sign what is published\n"
+    "  dlfuse-chunker sign    --sums FILE --sign KEY.pem                sign a file of checksums\n"
     "\n"
     "IMAGE is a file, a block device (create), or - for standard input or output.\n"
     "\n"
@@ -46,8 +48,16 @@ static const char help[] =
     "anywhere "
     "(auto)\n"
     "  --jobs N                worker threads (all cores); the result is the same\n"
+    "  --sign KEY.pem          sign the manifest with this Ed25519 key; again for more keys. none: "
+    "leave\n"
+    "                          it unsigned, though the version before was signed\n"
     "  --json                  a summary as JSON on standard output\n"
     "  --quiet                 only warnings and errors\n"
+    "\n"
+    "Options of verify:\n"
+    "  --key PUB.pem           each current manifest must be signed by this key; again for others "
+    "that\n"
+    "                          may have signed instead\n"
     "\n"
     "Options of gc:\n"
     "  --keep N|DURATION       of each image the last N versions, or those in use in this time "
@@ -159,7 +169,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"create", command_create}, {"verify", command_verify}, {"extract", command_extract},
-    {"info", command_info},     {"gc", command_gc},
+    {"info", command_info},     {"gc", command_gc},         {"sign", command_sign},
 };
 
 int main(int argc, char **argv)
@@ -167,7 +177,7 @@ int main(int argc, char **argv)
     /* A reader that goes away is an error to report, not a death. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
-        return command_usage("a command is needed: create, verify, extract, info or gc");
+        return command_usage("a command is needed: create, verify, extract, info, gc or sign");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(help, stdout);
         return command_flush(EXIT_OK);

@@ -194,3 +194,25 @@ int store_sync(struct store *store, const char *kind, struct dlf_err *err)
         close(fd);
     return rc;
 }
+
+int store_publish(struct store *store, const struct dlf_manifest *manifest,
+                  struct dlf_sha256 *digest, struct dlf_err *err)
+{
+    char text[DLF_MANIFEST_MAX];
+    char path[DLF_OBJECT_PATH_MAX];
+    char name[DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX)];
+    int size = dlf_manifest_format(manifest, text, sizeof(text));
+    if (size < 0)
+        return dlf_fail(err, -size, "cannot write the manifest of %s", manifest->name);
+    *digest = dlf_sha256(text, (size_t)size);
+    dlf_object_path(path, "manifest", digest);
+    snprintf(name, sizeof(name), "%s" DLF_MANIFEST_SUFFIX, manifest->name);
+    int rc = store_put(store, "manifest", path, text, (size_t)size, err);
+    if (rc == 0)
+        rc = store_sync(store, "manifest", err);
+    if (rc == 0)
+        rc = store_put(store, NULL, name, text, (size_t)size, err);
+    if (rc == 0)
+        rc = store_sync(store, NULL, err);
+    return rc;
+}

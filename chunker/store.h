@@ -75,6 +75,13 @@ void store_temp_drop(struct store *store, struct store_temp *temp);
 int store_put(struct store *store, const char *kind, const char *path, const void *data,
               size_t size, struct dlf_err *err);
 
+/*
+ * The manifest as NAME.dlfuse, the name that it says: from then on nodes see it. Its copy in
+ * manifest/ comes first; *digest gets the text's. The objects that it names must be there.
+ */
+int store_publish(struct store *store, const struct dlf_manifest *manifest,
+                  struct dlf_sha256 *digest, struct dlf_err *err);
+
 /* Makes the names in kind (NULL: the store itself) durable. */
 int store_sync(struct store *store, const char *kind, struct dlf_err *err);
 

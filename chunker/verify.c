@@ -7,6 +7,7 @@
 #include "chunker/command.h"
 #include "chunker/json.h"
 #include "chunker/log.h"
+#include "chunker/signer.h"
 
 static void print_damage(void *context, const char *line)
 {
@@ -43,13 +44,16 @@ static void print_counts(const struct audit_counts *counts)
              counts->unused_packs, counts->chunks, (double)counts->bytes / 1e6, counts->damages);
 }
 
-static int verify(const char *store_path, const char *name, bool as_json)
+static int verify(const char *store_path, const char *name, const struct dlf_keys *keys,
+                  bool as_json)
 {
     struct store store;
     struct dlf_err err;
     struct json json = {.out = stdout};
-    struct audit audit = {
-        .store = &store, .report = as_json ? print_damage_json : print_damage, .context = &json};
+    struct audit audit = {.store = &store,
+                          .report = as_json ? print_damage_json : print_damage,
+                          .context = &json,
+                          .keys = keys->count ? keys : NULL};
     int rc = store_open(&store, store_path, false, &err);
     if (rc < 0) {
         log_error("%s", err.msg);
@@ -75,15 +79,21 @@ static int verify(const char *store_path, const char *name, bool as_json)
 int command_verify(int argc, char **argv)
 {
     static const struct option options[] = {{"store", required_argument, NULL, 's'},
+                                            {"key", required_argument, NULL, 'k'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"quiet", no_argument, NULL, 'q'},
                                             {NULL, 0, NULL, 0}};
     const char *store_path = NULL;
+    struct dlf_keys keys = {.count = 0};
+    struct dlf_err err;
     bool as_json = false;
+    int rc = 0;
     int option;
     while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
         if (option == 's')
             store_path = optarg;
+        else if (option == 'k')
+            rc = rc < 0 ? rc : signer_trust(&keys, optarg, &err);
         else if (option == 'j')
             as_json = true;
         else if (option == 'q')
@@ -96,5 +106,9 @@ int command_verify(int argc, char **argv)
     const char *name = optind < argc ? argv[optind] : NULL;
     if (name && !command_name_ok(name))
         return EXIT_USAGE;
-    return command_flush(verify(store_path, name, as_json));
+    if (rc < 0) {
+        log_error("%s", err.msg);
+        return EXIT_FAILED;
+    }
+    return command_flush(verify(store_path, name, &keys, as_json));
 }

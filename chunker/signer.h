@@ -1,0 +1,51 @@
+/*
+ * Keys from files: secret ones that sign manifests and other texts, public ones that verify checks
+ * them with. One thread.
+ */
+#ifndef DLFUSE_CHUNKER_SIGNER_H
+#define DLFUSE_CHUNKER_SIGNER_H
+
+#include <stdbool.h>
+
+#include "format/err.h"
+#include "format/key.h"
+#include "format/manifest.h"
+
+struct signer {
+    unsigned count;
+    struct dlf_secret_key keys[DLF_SIGNATURES_MAX];
+};
+
+/* As the arguments gave them. */
+struct signer_paths {
+    unsigned count;
+    const char *list[DLF_SIGNATURES_MAX];
+};
+
+/* One more path of --sign; false when there are DLF_SIGNATURES_MAX already. */
+bool signer_paths_add(struct signer_paths *paths, const char *path);
+
+/* Reads the keys. A file that is not an Ed25519 secret key is an error that names it and why. */
+int signer_open(struct signer *signer, const struct signer_paths *paths, struct dlf_err *err);
+
+/* Wipes them. */
+void signer_close(struct signer *signer);
+
+/* Signs with every key. *changed: the manifest has other signatures than before. */
+int signer_sign(const struct signer *signer, struct dlf_manifest *manifest, bool *changed,
+                struct dlf_err *err);
+
+/*
+ * Signs a text file of checksum lines (DLF_SIGNS_SUMS) with every key, and puts it in the place of
+ * the old one. Its last line must end in LF.
+ */
+int signer_sign_sums(const struct signer *signer, const char *path, struct dlf_err *err);
+
+/* "A, B" of a manifest's signatures; out has room for SIGNER_IDS_MAX characters. */
+#define SIGNER_IDS_MAX (DLF_SIGNATURES_MAX * (DLF_KEY_ID_HEX + 2) + 1)
+void signer_ids(const struct dlf_signatures *signatures, char out[SIGNER_IDS_MAX]);
+
+/* Adds the public key in a file to those that are trusted. */
+int signer_trust(struct dlf_keys *keys, const char *path, struct dlf_err *err);
+
+#endif
