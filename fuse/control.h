@@ -6,6 +6,7 @@
 #ifndef DLFUSE_FUSE_CONTROL_H
 #define DLFUSE_FUSE_CONTROL_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 
@@ -35,5 +36,16 @@ struct dlf_handover_request {
  * image, it will never be complete.
  */
 #define DLF_IOC_HANDOVER _IOW('D', 1, struct dlf_handover_request)
+
+enum dlf_command { DLF_COMMAND_NONE, DLF_COMMAND_READY };
+
+/* Which command one write to the control file is; NONE: it is none, and is refused. Any bytes. */
+enum dlf_command dlf_control_command(const char *bytes, size_t size, uint64_t offset);
+
+/*
+ * Takes the argument of DLF_IOC_HANDOVER. -ENOTTY: it is too short for one; -EINVAL: its path is
+ * empty or does not end. *request is untouched on failure.
+ */
+int dlf_control_handover(struct dlf_handover_request *request, const void *data, size_t size);
 
 #endif

@@ -246,16 +246,14 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-    static const char ready[] = DLF_CONTROL_READY;
     struct dlf_front *front = front_of(req);
     uid_t uid = fuse_req_ctx(req)->uid;
-    size_t length = size && bytes[size - 1] == '\n' ? size - 1 : size;
     (void)fi;
     if (ino != INO_CONTROL) {
         fuse_reply_err(req, EROFS);
     } else if (uid != 0 && uid != front->uid) {
         fuse_reply_err(req, EPERM);
-    } else if (offset != 0 || length != strlen(ready) || memcmp(bytes, ready, length) != 0) {
+    } else if (dlf_control_command(bytes, size, (uint64_t)offset) != DLF_COMMAND_READY) {
         fuse_reply_err(req, EINVAL);
     } else {
         dlf_image_ready(front->config.image);
@@ -303,8 +301,11 @@ static void on_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg
     (void)fi;
     (void)flags;
     (void)out_size;
-    if (ino != INO_IMAGE || cmd != DLF_IOC_HANDOVER || in_size < sizeof(request)) {
-        fuse_reply_err(req, ENOTTY);
+    int rc = ino == INO_IMAGE && cmd == DLF_IOC_HANDOVER
+                 ? dlf_control_handover(&request, in, in_size)
+                 : -ENOTTY;
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
         return;
     }
     /* Moving a device is root's business; with allow_other anybody may call. */
@@ -316,8 +317,7 @@ static void on_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
-    memcpy(&request, in, sizeof(request));
-    int rc = dlf_handover_arm(front->config.handover, &request);
+    rc = dlf_handover_arm(front->config.handover, &request);
     if (rc < 0)
         fuse_reply_err(req, -rc);
     else

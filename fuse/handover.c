@@ -151,12 +151,8 @@ static int open_device(const struct dlf_handover_request *request)
 
 int dlf_handover_arm(struct dlf_handover *h, const struct dlf_handover_request *request)
 {
-    int fd = -1;
     int rc = 0;
-    if (memchr(request->path, 0, sizeof(request->path)))
-        fd = open_device(request);
-    else
-        fd = -EINVAL;
+    int fd = open_device(request);
     if (fd < 0)
         return fd;
     pthread_mutex_lock(&h->lock);
