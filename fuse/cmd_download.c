@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "fuse/commands.h"
+#include "fuse/harden.h"
 #include "fuse/image.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
@@ -128,12 +130,26 @@ static int open_part(struct download *d, bool *resume, struct dlf_err *err)
     return fd;
 }
 
+/*
+ * FILE.part is open; what is left to do with files is to give it its name. In a directory of
+ * somebody else root needs its capabilities for that.
+ */
+static void give_up_the_rest(void)
+{
+    struct dlf_err err;
+    if (dlf_harden_drop(DLF_CAPABILITY(CAP_DAC_OVERRIDE) | DLF_CAPABILITY(CAP_FOWNER), &err) < 0)
+        dlf_warn("%s; going on with them", err.msg);
+    if (dlf_harden_filter(DLF_USE_RENAME, &err) < 0)
+        dlf_warn("%s; going on without", err.msg);
+}
+
 static int open_image(struct download *d, struct dlf_err *err)
 {
     bool resume = false;
     int fd = open_part(d, &resume, err);
     if (fd < 0)
         return fd;
+    give_up_the_rest();
     struct dlf_image_config config = {
         .urls = d->options.urls,
         .url_count = d->options.url_count,

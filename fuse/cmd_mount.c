@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "fuse/commands.h"
 #include "fuse/front.h"
+#include "fuse/harden.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
 
@@ -85,6 +87,39 @@ static int enter_root(const char *root, struct dlf_err *err)
     return 0;
 }
 
+/*
+ * Everybody but root mounts and unmounts by fusermount3, which is setuid: neither no_new_privs nor
+ * a filter may be in its way, and there is nothing to drop.
+ */
+static bool mounts_itself(void)
+{
+    return geteuid() == 0;
+}
+
+/*
+ * Before the first thread. CAP_SYS_ADMIN mounts now and unmounts at the end. By hand, the directory
+ * may lie where only its owner may look.
+ */
+static void drop_capabilities(const struct dlf_options *o)
+{
+    uint64_t keep = DLF_CAPABILITY(CAP_SYS_ADMIN);
+    struct dlf_err err;
+    if (!o->rootfs)
+        keep |= DLF_CAPABILITY(CAP_DAC_READ_SEARCH);
+    if (mounts_itself() && dlf_harden_drop(keep, &err) < 0)
+        dlf_warn("%s; going on with them", err.msg);
+}
+
+/* When all is open: all threads, the scheduler's included. */
+static void filter_calls(void)
+{
+    struct dlf_err err;
+    if (!mounts_itself())
+        dlf_debug("system calls are not filtered: fusermount3 has to unmount at the end");
+    else if (dlf_harden_filter(DLF_USE_HANDOVER, &err) < 0)
+        dlf_warn("%s; going on without", err.msg);
+}
+
 static int check_directory(struct mount *m, struct dlf_err *err)
 {
     struct stat st;
@@ -146,12 +181,8 @@ static int open_mount(struct mount *m, struct dlf_err *err)
     return dlf_front_open(&m->front, &front, err);
 }
 
-/* The mount serves: lets the starting process go and cuts the terminal off. */
-static void say_ready(struct mount *m)
+static void leave_terminal(void)
 {
-    static const char ok = 0;
-    if (m->ready_fd < 0)
-        return;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
@@ -159,7 +190,15 @@ static void say_ready(struct mount *m)
         dup2(null, STDERR_FILENO);
         close(null);
     }
-    if (chdir("/") < 0 || write(m->ready_fd, &ok, 1) != 1)
+    if (chdir("/") < 0)
+        dlf_debug("chdir to /: %s", strerror(errno));
+}
+
+/* The mount serves: lets the starting process go. */
+static void say_ready(struct mount *m)
+{
+    static const char ok = 0;
+    if (write(m->ready_fd, &ok, 1) != 1)
         dlf_debug("the starting process is gone");
     close(m->ready_fd);
     m->ready_fd = -1;
@@ -190,6 +229,7 @@ static int serve(struct mount *m, char *name0)
         rc = dlf_trust_open(&o->trust, &err); /* its directory is outside the new root */
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
+    drop_capabilities(o);
     if (rc == 0)
         rc = open_mount(m, &err);
     if (rc < 0) {
@@ -197,7 +237,11 @@ static int serve(struct mount *m, char *name0)
     } else {
         if (m->ready_fd >= 0 && !o->log_given)
             dlf_log_open(log, o->debug);
-        say_ready(m);
+        if (m->ready_fd >= 0)
+            leave_terminal();
+        filter_calls();
+        if (m->ready_fd >= 0)
+            say_ready(m);
         if (o->fill)
             begin_fill(m);
         rc = dlf_front_serve(m->front);

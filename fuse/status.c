@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fuse/harden.h"
+
 /* A URL or name as a JSON string: the few characters that would end or break it are escaped. */
 static void put_string(FILE *out, const char *text)
 {
@@ -24,6 +26,29 @@ static void put_string(FILE *out, const char *text)
 static void put_number(FILE *out, const char *key, uint64_t value)
 {
     fprintf(out, "  \"%s\": %" PRIu64 ",\n", key, value);
+}
+
+static const char *boolean(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static void put_hardening(FILE *out)
+{
+    struct dlf_hardening now;
+    const char *comma = "";
+    dlf_harden_look(&now);
+    fputs("  \"capabilities\": [", out);
+    for (unsigned number = 0; number < 64; number++) {
+        char name[24];
+        if (!(now.capabilities & DLF_CAPABILITY(number)))
+            continue;
+        dlf_harden_capability_name(number, name);
+        fprintf(out, "%s\"%s\"", comma, name);
+        comma = ", ";
+    }
+    fprintf(out, "],\n  \"no_new_privs\": %s,\n  \"seccomp\": %s,\n", boolean(now.no_new_privs),
+            boolean(now.filter));
 }
 
 static void put_mirrors(FILE *out, const struct dlf_source *source)
@@ -118,12 +143,13 @@ char *dlf_status_json(struct dlf_image *image, const char *url, const char *hand
             s.complete  ? "detached"
             : s.filling ? "filling"
                         : "lazy");
-    fprintf(out, "  \"complete\": %s,\n", s.complete ? "true" : "false");
-    fprintf(out, "  \"detached\": %s,\n", s.complete ? "true" : "false");
+    fprintf(out, "  \"complete\": %s,\n", boolean(s.complete));
+    fprintf(out, "  \"detached\": %s,\n", boolean(s.complete));
     fprintf(out, "  \"handover\": \"%s\",\n", handover);
     fprintf(out, "  \"boot\": \"%s\",\n", boot_states[s.boot]);
-    fprintf(out, "  \"ready\": %s,\n", s.ready ? "true" : "false");
+    fprintf(out, "  \"ready\": %s,\n", boolean(s.ready));
     put_numbers(out, dlf_image_head(image), &s);
+    put_hardening(out);
     put_mirrors(out, dlf_image_source(image));
     fputs("}\n", out);
     if (fclose(out) != 0) {

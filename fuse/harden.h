@@ -1,0 +1,52 @@
+/*
+ * What the process gives up when it has what it needs: capabilities, system calls, and the way to
+ * get privileges by executing something (docs/ARCHITECTURE.md, "What the daemon may do").
+ *
+ * Nothing here can be taken back. A kernel that lacks a part of it is no reason not to serve: the
+ * caller says so and goes on.
+ */
+#ifndef DLFUSE_FUSE_HARDEN_H
+#define DLFUSE_FUSE_HARDEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/err.h"
+
+/* A capability of linux/capability.h as a bit. */
+#define DLF_CAPABILITY(number) ((uint64_t)1 << (number))
+
+/*
+ * Keeps, of the capabilities that the process has, those in keep; none can be inherited or come
+ * back. No program that it executes gets privileges from its file, setuid ones included. For the
+ * calling thread and those that it makes: to be called before the first one. 0 or a negative errno.
+ */
+int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
+
+/* What a filter lets through beyond memory, threads, clocks, sockets, and files opened to read. */
+enum dlf_harden_use {
+    DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD and umount2 */
+    DLF_USE_RENAME = 2,   /* rename, unlink */
+};
+
+/*
+ * Filters the system calls of all threads, those that run included. A call that is not on the list
+ * fails with ENOSYS, as on a kernel that does not have it: a C library newer than the list then
+ * does without, and the daemon lives. uses: bits of dlf_harden_use. Sets "no new privileges". 0;
+ * -EOPNOTSUPP where the kernel has no filters; another negative errno. Nothing is filtered then.
+ */
+int dlf_harden_filter(unsigned uses, struct dlf_err *err);
+
+struct dlf_hardening {
+    uint64_t capabilities; /* permitted */
+    bool no_new_privs;
+    bool filter;
+};
+
+/* As the kernel says of the calling thread. */
+void dlf_harden_look(struct dlf_hardening *now);
+
+/* "CAP_SYS_ADMIN", or "CAP_12" for one that is never kept. */
+void dlf_harden_capability_name(unsigned number, char name[24]);
+
+#endif
