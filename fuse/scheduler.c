@@ -10,6 +10,7 @@
 #include "fuse/scheduler.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,42 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
     return best;
 }
 
+/* Is its deadline past? If not, *wait_until becomes it when it is sooner. */
+static bool is_late(struct dlf_fetch *f, uint64_t now, uint64_t *wait_until)
+{
+    uint64_t deadline = atomic_load_explicit(&f->deadline_ms, memory_order_relaxed);
+    if (!deadline || deadline > now) {
+        if (deadline && deadline < *wait_until)
+            *wait_until = deadline;
+        return false;
+    }
+    return true;
+}
+
+static void time_out(struct dlf_fetch *f, const char *why)
+{
+    struct dlf_err err;
+    dlf_fail(&err, ETIMEDOUT, "the time is up: %.500s", why);
+    f->done(f, -ETIMEDOUT, NULL, &err);
+}
+
+/* What is in a request fails in time as well: a server may bring a byte now and then for ever. */
+static void expire_run(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t *wait_until)
+{
+    struct dlf_err why;
+    struct dlf_mirror_stats mirror;
+    for (unsigned i = run->next; i < run->count; i++) {
+        struct dlf_fetch *f = run->pieces[i];
+        if (!f || !is_late(f, now, wait_until))
+            continue;
+        dlf_source_mirror_stats(s->source, run->get.mirror, &mirror);
+        dlf_fail(&why, ETIMEDOUT, "%s%s: %" PRIu64 " bytes came in %" PRIu64 " ms", mirror.base,
+                 run->path, run->position - run->get.offset, (dlf_now_us() - run->begun_us) / 1000);
+        dlf_run_drop(run, i);
+        time_out(f, why.msg);
+    }
+}
+
 /* Fails what is past its deadline; *wait_until becomes the next deadline if that is sooner. */
 static void expire(struct dlf_sched *s, uint64_t *wait_until)
 {
@@ -133,20 +170,18 @@ static void expire(struct dlf_sched *s, uint64_t *wait_until)
     struct dlf_fetch **link = &s->queue;
     while (*link) {
         struct dlf_fetch *f = *link;
-        uint64_t deadline = atomic_load_explicit(&f->deadline_ms, memory_order_relaxed);
-        if (deadline && deadline <= now) {
+        if (is_late(f, now, wait_until)) {
             struct dlf_err last;
-            struct dlf_err err;
-            dlf_sched_unlink(s, link);
             dlf_sched_last_failure(s, &last);
-            dlf_fail(&err, ETIMEDOUT, "the time is up: %.500s", last.msg);
-            f->done(f, -ETIMEDOUT, NULL, &err);
-            continue;
+            dlf_sched_unlink(s, link);
+            time_out(f, last.msg);
+        } else {
+            link = &f->next;
         }
-        if (deadline && deadline < *wait_until)
-            *wait_until = deadline;
-        link = &f->next;
     }
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
+        if (s->runs[i].busy)
+            expire_run(s, &s->runs[i], now, wait_until);
 }
 
 static bool all_idle(const struct dlf_sched *s)

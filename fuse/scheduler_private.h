@@ -25,7 +25,7 @@ struct run {
     enum dlf_class class;
     char path[DLF_OBJECT_PATH_MAX];
     struct dlf_sha256 object;
-    struct dlf_fetch **pieces; /* NULL: it overtook */
+    struct dlf_fetch **pieces; /* NULL: it overtook, or its time was up */
     unsigned room;
     unsigned count;
     unsigned next;   /* the first piece that is not complete */
@@ -113,6 +113,9 @@ bool dlf_run_begin(struct dlf_sched *sched, struct dlf_fetch *head, unsigned mir
 
 /* Adds a piece to a running stream that will pass it. False when there is none. */
 bool dlf_run_attach(struct dlf_sched *sched, struct dlf_fetch *fetch);
+
+/* Takes a piece out of a run that may be bringing it. A run that is left without one is cut off. */
+void dlf_run_drop(struct run *run, unsigned piece);
 
 /* Sets sched->limits from what was measured. */
 void dlf_sched_set_limits(struct dlf_sched *sched);

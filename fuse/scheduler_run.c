@@ -155,8 +155,15 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         bytes += n;
         size -= n;
     }
-    /* A stream whose rest nobody wants is cut off. */
-    return !run->stream || wants_more(run);
+    /* What nobody wants any more is cut off; a range is, when it is not yet complete. */
+    return wants_more(run) || (!run->stream && run->pieces[run->count - 1]);
+}
+
+void dlf_run_drop(struct run *run, unsigned piece)
+{
+    run->pieces[piece] = NULL;
+    if (piece == run->next)
+        run->have = 0;
 }
 
 static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
