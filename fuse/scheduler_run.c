@@ -22,6 +22,9 @@
 /* Rounds through all mirrors, some seconds, after which a replaceable piece fails. */
 #define REPLACEABLE_ROUNDS 4
 
+/* Microseconds of one attempt that are as good as all these rounds: a server that stalls. */
+#define REPLACEABLE_US 3000000
+
 /* Pieces that a stream's list has room for at first; it doubles. */
 #define STREAM_ROOM 1024
 
@@ -42,6 +45,25 @@ static bool not_worth_waiting(const struct dlf_fetch *f, int rc)
     return rc == -ENOENT || rc == -EBADMSG || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
+/* What can be had in another way and has failed is asked for no more: the queue's other pieces of
+ * that object fail with f. */
+static void give_up_object(struct dlf_sched *s, struct dlf_fetch *f, int rc,
+                           const struct dlf_err *err)
+{
+    struct dlf_sha256 object = f->object;
+    struct dlf_fetch **link = &s->queue;
+    f->done(f, rc, NULL, err);
+    while (*link) {
+        f = *link;
+        if (f->replaceable && dlf_sha256_equal(&f->object, &object)) {
+            dlf_sched_unlink(s, link);
+            f->done(f, rc, NULL, err);
+        } else {
+            link = &f->next;
+        }
+    }
+}
+
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
  * all were tried it waits for *wait_ms, which is set for the first piece of a run and then holds
@@ -55,7 +77,11 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
     if (f->tried == dlf_source_all(s->source)) {
-        if (f->once || (f->replaceable && not_worth_waiting(f, rc))) {
+        if (f->replaceable && not_worth_waiting(f, rc)) {
+            give_up_object(s, f, rc, err);
+            return;
+        }
+        if (f->once) {
             f->done(f, rc, NULL, err);
             return;
         }
@@ -185,9 +211,14 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         dlf_fail(&full, EBADMSG, "%s: incomplete", run->path);
         rc = -EBADMSG; /* for pieces that are left over: cannot be, but would not be lost */
     }
-    for (unsigned i = run->next; i < run->count; i++)
-        if (run->pieces[i])
-            piece_failed(s, run->pieces[i], get->mirror, rc, &wait_ms, &full);
+    bool long_enough = dlf_now_us() - run->begun_us >= REPLACEABLE_US;
+    for (unsigned i = run->next; i < run->count; i++) {
+        struct dlf_fetch *f = run->pieces[i];
+        if (f && f->replaceable && long_enough)
+            f->rounds = REPLACEABLE_ROUNDS;
+        if (f)
+            piece_failed(s, f, get->mirror, rc, &wait_ms, &full);
+    }
 }
 
 /* May f ride along with the run that begins with head? */
