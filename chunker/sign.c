@@ -22,7 +22,7 @@ static int sign_manifest(struct sign *s, struct store *store, struct dlf_err *er
     struct dlf_manifest manifest;
     struct dlf_sha256 digest;
     char ids[SIGNER_IDS_MAX];
-    bool changed;
+    bool changed = false;
     int rc = store_lock(store, err);
     if (rc == 0)
         rc = store_read_manifest(store, s->name, &manifest, NULL, err);

@@ -132,12 +132,11 @@ int signer_sign_sums(const struct signer *signer, const char *path, struct dlf_e
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
     ssize_t n = read_file(path, text, SUMS_MAX + 1, err);
-    int64_t size = n;
     int rc = n < 0 ? (int)n : 0;
     if (n > (ssize_t)SUMS_MAX)
         rc = dlf_fail(err, EFBIG, "%s: it has over %zu bytes", path, SUMS_MAX);
     if (rc == 0) {
-        size = sign_text(signer, text, (size_t)n, room, &why);
+        int64_t size = sign_text(signer, text, (size_t)n, room, &why);
         rc = size < 0 ? (int)size : replace_file(path, text, (size_t)size, &why);
         if (rc < 0)
             dlf_fail(err, -rc, "%s: %s", path, why.msg);
