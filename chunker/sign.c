@@ -19,7 +19,7 @@ struct sign {
 /* With the store's lock: the manifest is read and replaced while nobody else does. */
 static int sign_manifest(struct sign *s, struct store *store, struct dlf_err *err)
 {
-    struct dlf_manifest manifest;
+    struct dlf_manifest manifest = {0};
     struct dlf_sha256 digest;
     char ids[SIGNER_IDS_MAX];
     bool changed = false;
