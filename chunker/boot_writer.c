@@ -135,7 +135,7 @@ static int finish(struct boot_writer *w, struct dlf_manifest *manifest, struct d
     if (rc < 0)
         return dlf_fail(err, -rc, "cannot read %s/%s back: %s", w->store->path, w->object.path,
                         strerror(-rc));
-    if (store_reuse(w->store, DLF_BOOT_KIND, &manifest->boot, manifest->boot_size))
+    if (store_has_intact(w->store, DLF_BOOT_KIND, &manifest->boot, manifest->boot_size))
         return 0;
     dlf_object_path(path, DLF_BOOT_KIND, &manifest->boot);
     rc = store_temp_commit(w->store, &w->object, path, err);

@@ -195,6 +195,18 @@ int store_sync(struct store *store, const char *kind, struct dlf_err *err)
     return rc;
 }
 
+/* What a manifest names counts as written now: gc takes it for young until the manifest is there. */
+static int renew(struct store *store, const char *kind, const struct dlf_sha256 *digest,
+                 struct dlf_err *err)
+{
+    char path[DLF_OBJECT_PATH_MAX];
+    dlf_object_path(path, kind, digest);
+    /* Another user's file keeps its time: the lock is what counts. */
+    if (utimensat(store->dir_fd, path, NULL, 0) < 0 && errno == ENOENT)
+        return dlf_fail(err, ENOENT, "%s/%s is gone: run again", store->path, path);
+    return 0;
+}
+
 int store_publish(struct store *store, const struct dlf_manifest *manifest,
                   struct dlf_sha256 *digest, struct dlf_err *err)
 {
@@ -207,7 +219,11 @@ int store_publish(struct store *store, const struct dlf_manifest *manifest,
     *digest = dlf_sha256(text, (size_t)size);
     dlf_object_path(path, "manifest", digest);
     snprintf(name, sizeof(name), "%s" DLF_MANIFEST_SUFFIX, manifest->name);
-    int rc = store_put(store, "manifest", path, text, (size_t)size, err);
+    int rc = renew(store, "index", &manifest->index, err);
+    if (rc == 0 && manifest->boot_size)
+        rc = renew(store, "boot", &manifest->boot, err);
+    if (rc == 0)
+        rc = store_put(store, "manifest", path, text, (size_t)size, err);
     if (rc == 0)
         rc = store_sync(store, "manifest", err);
     if (rc == 0)
