@@ -203,10 +203,12 @@ static const int for_rename[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(
                                  SCMP_SYS(unlink), SCMP_SYS(unlinkat)};
 
 #ifdef DLFUSE_SANITIZED
-/* The leak checker stops its siblings with ptrace, from a process that it clones. */
+/* The leak checker stops its siblings, which it finds in /proc, with ptrace from a process that it
+ * clones; reports go to files. */
 static const int for_sanitizers[] = {
-    SCMP_SYS(clone),       SCMP_SYS(prctl), SCMP_SYS(ptrace), SCMP_SYS(kill),
-    SCMP_SYS(personality), SCMP_SYS(wait4), SCMP_SYS(tgkill), SCMP_SYS(mprotect),
+    SCMP_SYS(clone),    SCMP_SYS(getdents), SCMP_SYS(kill),   SCMP_SYS(mkdir),
+    SCMP_SYS(mprotect), SCMP_SYS(open),     SCMP_SYS(openat), SCMP_SYS(personality),
+    SCMP_SYS(prctl),    SCMP_SYS(ptrace),   SCMP_SYS(tgkill), SCMP_SYS(wait4),
 };
 #endif
 
