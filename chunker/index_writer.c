@@ -158,7 +158,8 @@ int index_writer_finish(struct index_writer *writer, struct dlf_index_head *head
     if (rc < 0)
         return rc;
     rc = write_object(writer, head, manifest, &object, err);
-    if (rc < 0 || store_has_intact(writer->store, "index", &manifest->index, manifest->index_size)) {
+    if (rc < 0 ||
+        store_has_intact(writer->store, "index", &manifest->index, manifest->index_size)) {
         store_temp_drop(writer->store, &object);
         return rc;
     }

@@ -195,7 +195,8 @@ int store_sync(struct store *store, const char *kind, struct dlf_err *err)
     return rc;
 }
 
-/* What a manifest names counts as written now: gc takes it for young until the manifest is there. */
+/* What a manifest names counts as written now: gc takes it for young until the manifest is there.
+ */
 static int renew(struct store *store, const char *kind, const struct dlf_sha256 *digest,
                  struct dlf_err *err)
 {
