@@ -17,6 +17,9 @@
 /* Milliseconds without a byte after which a transfer is given up and tried anew. */
 #define STALL_MS 10000
 
+/* Milliseconds for which a node that waits for its manifest does not say the same thing again. */
+#define SAY_AGAIN_MS 30000
+
 /* URLs, split where the file's name begins. */
 struct locations {
     char *bases[DLF_MIRRORS_MAX];
@@ -65,32 +68,71 @@ static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, con
     return rc < 0 ? dlf_fail(err, -rc, "%s%s: %s", base, file, why.msg) : 0;
 }
 
+/*
+ * From the first mirror that has one which is taken. A mirror whose manifest is refused is as good
+ * as one that does not answer, but what is wrong with it is what a person must know.
+ */
 static int get_manifest(struct dlf_image *im, struct dlf_source *source,
-                        const struct dlf_trust *trust, const struct locations *at,
+                        const struct dlf_image_config *config, const char *file,
                         struct dlf_err *err)
 {
     uint8_t *text = malloc(DLF_MANIFEST_MAX);
+    struct dlf_err silent; /* of those that did not answer */
+    uint32_t tried = 0;
+    unsigned mirror;
+    int refused = 0; /* of the last manifest that was not taken; err says why */
+    int64_t n;
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
-    int64_t n = dlf_source_get_whole(source, at->file, text, DLF_MANIFEST_MAX, err);
-    int rc =
-        n < 0 ? (int)n
-              : use_manifest(im, trust, at->bases[0], at->file, (const char *)text, (size_t)n, err);
+    while ((n = dlf_source_get_whole(source, file, &tried, &mirror, text, DLF_MANIFEST_MAX,
+                                     &silent)) >= 0) {
+        struct dlf_err why;
+        int rc = use_manifest(im, config->trust, dlf_source_mirror_base(source, mirror), file,
+                              (const char *)text, (size_t)n, &why);
+        if (rc == 0)
+            break;
+        dlf_source_blame(source, mirror);
+        refused = rc;
+        *err = why;
+    }
     free(text);
-    return rc;
+    if (n < 0 && !refused)
+        *err = silent;
+    if (n < 0)
+        return refused ? refused : (int)n;
+    if (refused && !config->quiet)
+        dlf_warn("%s; another mirror's is taken", err->msg);
+    return 0;
+}
+
+/* What was said last, so that waiting for hours does not fill the log with one line. */
+struct said {
+    char msg[sizeof(((struct dlf_err *)0)->msg)];
+    uint64_t when_ms;
+};
+
+static void say_next_try(struct said *said, const struct dlf_err *err, uint64_t wait_ms)
+{
+    uint64_t now = dlf_now_ms();
+    if (strcmp(said->msg, err->msg) == 0 && now - said->when_ms < SAY_AGAIN_MS)
+        return;
+    memcpy(said->msg, err->msg, sizeof(said->msg));
+    said->when_ms = now;
+    dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait_ms);
 }
 
 /* Until the manifest is here, or once when nobody is patient. */
 static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
-                             const struct dlf_image_config *config, const struct locations *at,
+                             const struct dlf_image_config *config, const char *file,
                              struct dlf_err *err)
 {
+    struct said said = {.when_ms = 0};
     for (unsigned round = 0;; round++) {
-        int rc = get_manifest(im, source, config->trust, at, err);
+        int rc = get_manifest(im, source, config, file, err);
         if (rc == 0 || !config->patient)
             return rc;
         uint64_t wait = dlf_backoff_ms(round);
-        dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait);
+        say_next_try(&said, err, wait);
         usleep((useconds_t)(wait * 1000));
     }
 }
@@ -105,7 +147,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         dlf_source_new((const char *const *)at->bases, at->count, DLF_SCHED_RUNS_MAX, stall);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");
-    int rc = wait_for_manifest(im, source, config, at, err);
+    int rc = wait_for_manifest(im, source, config, at->file, err);
     if (rc < 0) {
         dlf_source_free(source);
         return rc;

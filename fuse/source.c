@@ -507,30 +507,46 @@ static void whole_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         dlf_fail(w->err, -rc, "%s%s: %s", w->err->msg, get->path, err->msg);
 }
 
-int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_t *out, size_t room,
-                             struct dlf_err *err)
+static int64_t get_whole_from(struct dlf_source *source, unsigned mirror, const char *path,
+                              uint8_t *out, size_t room, struct dlf_err *err)
 {
-    int rc = -EIO;
-    for (unsigned i = 0; i < source->mirror_count; i++) {
-        struct dlf_err at = {{0}};
-        struct whole_get w = {
-            .get = {.path = path, .limit = room, .data = whole_data, .done = whole_done},
-            .out = out,
-            .err = &at,
-        };
-        dlf_fail(&at, EIO, "%s", source->mirrors[i].base);
-        rc = dlf_source_start(source, &w.get, i);
-        if (rc < 0)
-            dlf_fail(&at, EIO, "%s%s: libcurl does not start a transfer", source->mirrors[i].base,
-                     path);
-        while (rc == 0 && !w.finished)
-            dlf_source_poll(source, 1000);
-        rc = rc < 0 ? rc : w.rc;
-        if (rc == 0)
-            return (int64_t)w.size;
-        *err = at;
-    }
+    struct dlf_err at = {{0}};
+    struct whole_get w = {
+        .get = {.path = path, .limit = room, .data = whole_data, .done = whole_done},
+        .out = out,
+        .err = &at,
+    };
+    dlf_fail(&at, EIO, "%s", source->mirrors[mirror].base);
+    int rc = dlf_source_start(source, &w.get, mirror);
+    if (rc < 0)
+        dlf_fail(&at, EIO, "%s%s: libcurl does not start a transfer", source->mirrors[mirror].base,
+                 path);
+    while (rc == 0 && !w.finished)
+        dlf_source_poll(source, 1000);
+    rc = rc < 0 ? rc : w.rc;
+    if (rc == 0)
+        return (int64_t)w.size;
+    *err = at;
     return rc;
+}
+
+int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
+                             unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err)
+{
+    int64_t n = -EAGAIN;
+    for (unsigned i = 0; n < 0 && i < source->mirror_count; i++) {
+        if (*tried >> i & 1)
+            continue;
+        *tried |= (uint32_t)1 << i;
+        *mirror = i;
+        n = get_whole_from(source, i, path, out, room, err);
+    }
+    return n;
+}
+
+const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index)
+{
+    return source->mirrors[index].base;
 }
 
 void dlf_source_blame(struct dlf_source *source, unsigned mirror)

@@ -107,11 +107,15 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 
 /*
  * GETs a whole object without a digest to hold it against (the manifest), into out, which has room
- * bytes. Blocks. Tries every mirror once. Returns its length, or the code of the last mirror's
- * failure. Only while no other transfer runs.
+ * bytes. Blocks. Tries one mirror after the other, none of *tried's, until one answers, and adds
+ * them to *tried. Returns its length, *mirror is where it came from; or the code of the last one's
+ * failure; -EAGAIN when none was left to try, err untouched. Only while no other transfer runs.
  */
-int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint8_t *out, size_t room,
-                             struct dlf_err *err);
+int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
+                             unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err);
+
+/* Ends in '/'. Any thread. */
+const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index);
 
 /* Counts a failure that only the caller can see: a mirror whose bytes have the wrong digest. */
 void dlf_source_blame(struct dlf_source *source, unsigned mirror);
