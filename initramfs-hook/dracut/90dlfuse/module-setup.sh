@@ -23,9 +23,23 @@ installkernel() {
     hostonly='' instmods fuse loop overlay ext4 squashfs erofs
 }
 
+# The keys that this machine trusts, those of the machine where the initramfs is made. The directory comes first: where it is
+# and has no key, the node refuses to start, so that no failed copy leads to an initramfs that trusts everybody.
+install_keys() {
+    local keys=/etc/dlfuse/keys key
+    local from=$dracutsysrootdir$keys
+    [ -d "$from" ] && [ -n "$(ls -A "$from")" ] || return 0
+    mkdir -p "$initdir$keys"
+    for key in "$from"/*.pem; do
+        cp -L "$key" "$initdir$keys/" || derror "dlfuse: the key $key is not in the initramfs"
+    done
+    [ -n "$(ls -A "$initdir$keys")" ] || derror "dlfuse: $from has no key: this initramfs will not boot"
+}
+
 # called by dracut
 install() {
     inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln
+    install_keys
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
