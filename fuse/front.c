@@ -354,10 +354,12 @@ static struct fuse_session *new_session(struct dlf_front *front)
 {
     char options[DLF_URL_MAX * 2 + 128];
     char source[DLF_URL_MAX * 2];
+    char shown[DLF_URL_MAX]; /* everybody reads /proc/mounts */
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *session = NULL;
 
-    escape(source, sizeof(source), front->config.url);
+    dlf_url_shown(shown, sizeof(shown), front->config.url);
+    escape(source, sizeof(source), shown);
     snprintf(options, sizeof(options), "fsname=%s,subtype=dlfuse,max_read=%u%s", source, READ_MAX,
              front->config.allow_other ? ",allow_other" : "");
     if (fuse_opt_add_arg(&args, "dlfuse") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&

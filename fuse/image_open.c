@@ -35,23 +35,28 @@ static void locations_free(struct locations *at)
 
 static int add_location(struct locations *at, const char *url, struct dlf_err *err)
 {
+    struct dlf_url parts;
+    char shown[DLF_URL_MAX];
+    dlf_url_shown(shown, sizeof(shown), url);
     const char *slash = strrchr(url, '/');
     size_t suffix = strlen(DLF_MANIFEST_SUFFIX);
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return dlf_fail(err, EINVAL, "%s: not an http:// or https:// URL", url);
+        return dlf_fail(err, EINVAL, "%s: not an http:// or https:// URL", shown);
     size_t length = strlen(slash + 1);
     if (slash - url < 8 || length <= suffix ||
         strcmp(slash + 1 + length - suffix, DLF_MANIFEST_SUFFIX) != 0)
-        return dlf_fail(err, EINVAL, "%s: the URL must end in /NAME" DLF_MANIFEST_SUFFIX, url);
+        return dlf_fail(err, EINVAL, "%s: the URL must end in /NAME" DLF_MANIFEST_SUFFIX, shown);
     if (strlen(url) >= DLF_URL_MAX || length >= sizeof(at->file))
-        return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", url);
+        return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", shown);
+    if (!dlf_url_split(&parts, url))
+        return dlf_fail(err, EINVAL, "%s: not the URL of a server", shown);
     if (at->count == 0)
         memcpy(at->file, slash + 1, length + 1);
     else if (strcmp(at->file, slash + 1) != 0)
-        return dlf_fail(err, EINVAL, "%s: a mirror's file must have the same name, %s", url,
+        return dlf_fail(err, EINVAL, "%s: a mirror's file must have the same name, %s", shown,
                         at->file);
     if (at->count == DLF_MIRRORS_MAX)
-        return dlf_fail(err, EINVAL, "%s: at most %d mirrors", url, DLF_MIRRORS_MAX);
+        return dlf_fail(err, EINVAL, "%s: at most %d mirrors", shown, DLF_MIRRORS_MAX);
     at->bases[at->count] = strndup(url, (size_t)(slash - url) + 1);
     if (!at->bases[at->count])
         return dlf_fail(err, ENOMEM, "out of memory");
@@ -82,6 +87,7 @@ static int get_manifest(struct dlf_image *im, struct dlf_source *source,
     unsigned mirror;
     int refused = 0; /* of the last manifest that was not taken; err says why */
     int64_t n;
+    dlf_fail(&silent, EAGAIN, "every mirror has asked to be left alone for a while");
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
     while ((n = dlf_source_get_whole(source, file, &tried, &mirror, text, DLF_MANIFEST_MAX,
@@ -131,7 +137,11 @@ static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
         int rc = get_manifest(im, source, config, file, err);
         if (rc == 0 || !config->patient)
             return rc;
+        uint64_t now = dlf_now_ms();
+        uint64_t when = now;
         uint64_t wait = dlf_backoff_ms(round);
+        if (dlf_source_choose(source, 0, &when) < 0 && when > now + wait)
+            wait = when - now;
         say_next_try(&said, err, wait);
         usleep((useconds_t)(wait * 1000));
     }
@@ -143,8 +153,14 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     unsigned stall = config->timeout_ms && config->timeout_ms < STALL_MS
                          ? (unsigned)config->timeout_ms
                          : STALL_MS;
-    struct dlf_source *source =
-        dlf_source_new((const char *const *)at->bases, at->count, DLF_SCHED_RUNS_MAX, stall);
+    struct dlf_source_config web = {
+        .bases = (const char *const *)at->bases,
+        .count = at->count,
+        .most = DLF_SCHED_RUNS_MAX,
+        .stall_ms = stall,
+        .probe_path = at->file,
+    };
+    struct dlf_source *source = dlf_source_new(&web);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");
     int rc = wait_for_manifest(im, source, config, at->file, err);

@@ -150,14 +150,13 @@ static void time_out(struct dlf_fetch *f, const char *why)
 static void expire_run(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t *wait_until)
 {
     struct dlf_err why;
-    struct dlf_mirror_stats mirror;
     for (unsigned i = run->next; i < run->count; i++) {
         struct dlf_fetch *f = run->pieces[i];
         if (!f || !is_late(f, now, wait_until))
             continue;
-        dlf_source_mirror_stats(s->source, run->get.mirror, &mirror);
-        dlf_fail(&why, ETIMEDOUT, "%s%s: %" PRIu64 " bytes came in %" PRIu64 " ms", mirror.base,
-                 run->path, run->position - run->get.offset, (dlf_now_us() - run->begun_us) / 1000);
+        dlf_fail(&why, ETIMEDOUT, "%s%s: %" PRIu64 " bytes came in %" PRIu64 " ms",
+                 dlf_source_mirror_base(s->source, run->get.mirror), run->path,
+                 run->position - run->get.offset, (dlf_now_us() - run->begun_us) / 1000);
         dlf_run_drop(run, i);
         time_out(f, why.msg);
     }
@@ -361,6 +360,7 @@ void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
     dlf_source_pace(s->source, &stats->pace);
     stats->failed_attempts = atomic_load_explicit(&s->failed_attempts, memory_order_relaxed);
     stats->bad_digests = atomic_load_explicit(&s->bad_digests, memory_order_relaxed);
+    stats->recovered = atomic_load_explicit(&s->recovered, memory_order_relaxed);
     for (unsigned i = 0; i < DLF_CLASSES; i++)
         stats->class_bytes[i] = atomic_load_explicit(&s->class_bytes[i], memory_order_relaxed);
     for (unsigned i = 0; all >> i & 1; i++) {

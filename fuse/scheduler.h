@@ -85,6 +85,7 @@ struct dlf_sched_stats {
     struct dlf_pace pace;
     uint64_t failed_attempts;
     uint64_t bad_digests;
+    uint64_t recovered; /* pieces that came right after they had failed */
 };
 
 /*

@@ -84,6 +84,7 @@ struct dlf_sched {
     atomic_uint connections;
     atomic_uint_fast64_t failed_attempts;
     atomic_uint_fast64_t bad_digests;
+    atomic_uint_fast64_t recovered;
 };
 
 static inline void dlf_sched_count(atomic_uint_fast64_t *counter, uint64_t n)

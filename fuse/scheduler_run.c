@@ -40,8 +40,10 @@ static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
 
 /* For a piece that can be had in another way: is it the object that is bad, or was it long enough?
  */
-static bool not_worth_waiting(const struct dlf_fetch *f, int rc)
+static bool not_worth_waiting(const struct dlf_sched *s, const struct dlf_fetch *f, int rc)
 {
+    if (f->tried != dlf_source_all(s->source))
+        return f->rounds >= REPLACEABLE_ROUNDS;
     return rc == -ENOENT || rc == -EBADMSG || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
@@ -64,6 +66,13 @@ static void give_up_object(struct dlf_sched *s, struct dlf_fetch *f, int rc,
     }
 }
 
+/* A mirror that is down has failed, too: the piece does not wait for its time of grace to end. */
+static bool all_have_failed(const struct dlf_sched *s, const struct dlf_fetch *f)
+{
+    uint32_t out = f->once ? f->tried : f->tried | dlf_source_down(s->source);
+    return out == dlf_source_all(s->source);
+}
+
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
  * all were tried it waits for *wait_ms, which is set for the first piece of a run and then holds
@@ -76,8 +85,8 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
     pthread_mutex_lock(&s->inbox_lock);
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
-    if (f->tried == dlf_source_all(s->source)) {
-        if (f->replaceable && not_worth_waiting(f, rc)) {
+    if (all_have_failed(s, f)) {
+        if (f->replaceable && not_worth_waiting(s, f, rc)) {
             give_up_object(s, f, rc, err);
             return;
         }
@@ -112,18 +121,18 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     struct dlf_sha256 digest = dlf_sha256(bytes, f->length);
     if (!dlf_sha256_equal(&digest, &f->sha256)) {
         struct dlf_err err;
-        struct dlf_mirror_stats mirror;
         uint64_t wait_ms = 0;
         dlf_sched_count(&s->bad_digests, 1);
         dlf_source_blame(s->source, run->get.mirror);
-        dlf_source_mirror_stats(s->source, run->get.mirror, &mirror);
         dlf_fail(&err, EBADMSG, "%s%s: bytes %" PRIu64 "-%" PRIu64 " do not have their SHA-256",
-                 mirror.base, run->path, f->offset, f->offset + f->length - 1);
+                 dlf_source_mirror_base(s->source, run->get.mirror), run->path, f->offset,
+                 f->offset + f->length - 1);
         run->next++;
         piece_failed(s, f, run->get.mirror, -EBADMSG, &wait_ms, &err);
         return false;
     }
     dlf_sched_count(bytes_counter(s, f), f->length);
+    dlf_sched_count(&s->recovered, f->tried || f->rounds);
     run->next++;
     f->done(f, 0, bytes, NULL);
     return true;
@@ -202,10 +211,9 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     if (rc == -ECANCELED) {
         dlf_fail(&full, ECANCELED, "%s: cut off", run->path); /* nothing is left over */
     } else if (rc < 0) {
-        struct dlf_mirror_stats mirror;
-        dlf_source_mirror_stats(s->source, get->mirror, &mirror);
         dlf_sched_count(&s->failed_attempts, 1);
-        dlf_fail(&full, -rc, "%s%s: %s", mirror.base, run->path, err->msg);
+        dlf_fail(&full, -rc, "%s%s: %s", dlf_source_mirror_base(s->source, get->mirror), run->path,
+                 err->msg);
         dlf_debug("%s", full.msg);
     } else {
         dlf_fail(&full, EBADMSG, "%s: incomplete", run->path);

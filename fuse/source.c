@@ -1,15 +1,16 @@
 /*
  * HTTP by libcurl's multi interface. One thread, no locks; the mirrors' counters are atomic because
- * status reads them. Does not retry, verify or know what a chunk is.
+ * status reads them. Does not retry, verify or know what a chunk is. Which mirror is healthy is
+ * mirrors.c's, what an answer's head says answer.c's.
+ *
+ * A transfer is one attempt, though it may take several requests: redirects are followed here, not
+ * by libcurl, so that headers and passwords meant for a mirror go to nobody else; and where a name
+ * cannot be resolved, the address that it had is tried.
  */
-#include "fuse/source.h"
-
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,65 +18,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fuse/log.h"
-#include "fuse/meter.h"
-#include "fuse/sockets.h"
+#include "fuse/source_private.h"
 #include "fuse/util.h"
 
-/* Milliseconds between two lines about one mirror's failures: it may fail and work in turns. */
-#define SAY_AGAIN_MS 10000
-
-/* Milliseconds until a connection must stand: TCP's SYN retries at 1 s and 3 s are seen through. */
+/* Milliseconds until a connection must stand: TCP's SYN retries at 1 s and 3 s are seen through.
+ * Where another mirror is up, only the first of them. */
 #define CONNECT_TIMEOUT_MS 8000L
+#define CONNECT_TIMEOUT_STANDBY_MS 3000L
 
 /* Bytes that curl hands over at a time: most stored chunks arrive in one or two pieces. */
 #define RECEIVE_BUFFER (128L << 10)
 
-#define REDIRECTS_MAX 5L
+#define REDIRECTS_MAX 5
 
-struct mirror {
-    char *base;
-    unsigned failures_in_a_row;
-    uint64_t down_since_ms;
-    uint64_t not_before_ms; /* 0: healthy */
-    uint64_t said_ms;       /* when the log spoke of failures last; 0: never */
-    bool said_down;         /* and has not said yet that it answers again */
-    atomic_uint_fast64_t requests;
-    atomic_uint_fast64_t failures;
-    atomic_uint_fast64_t bytes;
-};
+/* Bytes of a redirect's own body that are read past, so that its connection can be used again. */
+#define REDIRECT_BODY_MAX ((uint64_t)64 << 10)
 
-/* A running attempt, or an idle handle kept for the next one (get is NULL). */
-struct transfer {
-    struct dlf_source *source;
-    struct dlf_get *get;
-    CURL *easy;
-    uint64_t position;             /* offset in the object of the next body byte */
-    uint64_t range_from, range_to; /* from Content-Range, when has_range */
-    bool has_range;
-    bool encoded;   /* Content-Encoding that is not identity */
-    bool timed;     /* its round trip was counted */
-    bool checked;   /* status and headers are right */
-    bool whole;     /* all of the object is coming, though a range was asked for */
-    bool satisfied; /* the range that was asked for has passed */
-    int rc;         /* why the write callback ended the transfer; 0 if it did not */
-    struct dlf_err err;
-    char curl_error[CURL_ERROR_SIZE];
-};
-
-struct dlf_source {
-    pthread_mutex_t wake_lock; /* guards multi against going away under dlf_source_wake */
-    CURLM *multi;              /* NULL when closed */
-    struct mirror mirrors[DLF_MIRRORS_MAX];
-    unsigned mirror_count;
-    unsigned most;
-    unsigned running;
-    unsigned stall_ms;
-    atomic_bool announces;
-    struct transfer *transfers; /* most of them */
-    struct dlf_sockets sockets;
-    struct dlf_meter meter;
-};
+/* The longest that dlf_source_poll waits while something runs: then it looks for what is too slow.
+ */
+#define WATCH_MS 250u
 
 int dlf_source_global_init(struct dlf_err *err)
 {
@@ -88,23 +49,55 @@ int dlf_source_global_init(struct dlf_err *err)
     return 0;
 }
 
-struct dlf_source *dlf_source_new(const char *const *bases, unsigned count, unsigned most,
-                                  unsigned stall_ms)
+bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool private)
+{
+    unsigned i = source->mirrors.count;
+    struct place *p = &source->places[i];
+    char shown[DLF_URL_MAX];
+    if (i == DLF_MIRRORS_MAX)
+        return false;
+    dlf_url_shown(shown, sizeof(shown), base);
+    if (!dlf_url_split(&p->url, base) || !(p->base = strdup(shown)))
+        return false;
+    p->private = private;
+    source->mirrors.count++;
+    return true;
+}
+
+static bool open_headers(struct dlf_source *source, const char *const *lines)
+{
+    for (; lines && *lines; lines++) {
+        struct curl_slist *more = curl_slist_append(source->headers, *lines);
+        if (!more)
+            return false;
+        source->headers = more;
+    }
+    return true;
+}
+
+static bool copy_text(char **to, const char *from)
+{
+    *to = from ? strdup(from) : NULL;
+    return *to || !from;
+}
+
+struct dlf_source *dlf_source_new(const struct dlf_source_config *config)
 {
     struct dlf_source *source = calloc(1, sizeof(*source));
     if (!source)
         return NULL;
     pthread_mutex_init(&source->wake_lock, NULL);
     source->multi = curl_multi_init();
-    source->transfers = calloc(most, sizeof(*source->transfers));
-    source->most = most;
-    source->stall_ms = stall_ms;
-    source->mirror_count = count < DLF_MIRRORS_MAX ? count : DLF_MIRRORS_MAX;
-    bool ok = source->multi && source->transfers;
-    for (unsigned i = 0; ok && i < source->mirror_count; i++) {
-        source->mirrors[i].base = strdup(bases[i]);
-        ok = source->mirrors[i].base != NULL;
-    }
+    source->most = config->most;
+    source->transfer_count = config->most + DLF_MIRRORS_MAX;
+    source->transfers = calloc(source->transfer_count, sizeof(*source->transfers));
+    source->stall_ms = config->stall_ms;
+    bool ok = source->multi && source->transfers && copy_text(&source->ca, config->ca) &&
+              copy_text(&source->proxy, config->proxy) &&
+              copy_text(&source->probe_path, config->probe_path) &&
+              open_headers(source, config->header_lines);
+    for (unsigned i = 0; ok && i < config->count; i++)
+        ok = dlf_source_add_mirror(source, config->bases[i], true);
     if (!ok) {
         dlf_source_free(source);
         return NULL;
@@ -114,14 +107,14 @@ struct dlf_source *dlf_source_new(const char *const *bases, unsigned count, unsi
 
 void dlf_source_close(struct dlf_source *source)
 {
-    for (unsigned i = 0; source->transfers && i < source->most; i++) {
+    for (unsigned i = 0; source->transfers && i < source->transfer_count; i++) {
         struct transfer *t = &source->transfers[i];
         if (t->get)
             curl_multi_remove_handle(source->multi, t->easy);
         if (t->easy)
             curl_easy_cleanup(t->easy);
-        t->get = NULL;
-        t->easy = NULL;
+        curl_slist_free_all(t->resolve);
+        *t = (struct transfer){0};
     }
     pthread_mutex_lock(&source->wake_lock);
     if (source->multi)
@@ -135,32 +128,15 @@ void dlf_source_free(struct dlf_source *source)
     if (!source)
         return;
     dlf_source_close(source);
-    for (unsigned i = 0; i < source->mirror_count; i++)
-        free(source->mirrors[i].base);
+    for (unsigned i = 0; i < source->mirrors.count; i++)
+        free(source->places[i].base);
+    curl_slist_free_all(source->headers);
     pthread_mutex_destroy(&source->wake_lock);
+    free(source->probe_path);
+    free(source->proxy);
+    free(source->ca);
     free(source->transfers);
     free(source);
-}
-
-uint32_t dlf_source_all(const struct dlf_source *source)
-{
-    return ((uint32_t)1 << source->mirror_count) - 1;
-}
-
-int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms)
-{
-    uint64_t now = dlf_now_ms();
-    uint64_t first = UINT64_MAX;
-    for (unsigned i = 0; i < source->mirror_count; i++) {
-        if (avoid & (uint32_t)1 << i)
-            continue;
-        if (source->mirrors[i].not_before_ms <= now)
-            return (int)i;
-        if (source->mirrors[i].not_before_ms < first)
-            first = source->mirrors[i].not_before_ms;
-    }
-    *when_ms = first;
-    return -1;
 }
 
 bool dlf_source_free_slot(const struct dlf_source *source)
@@ -168,88 +144,54 @@ bool dlf_source_free_slot(const struct dlf_source *source)
     return source->running < source->most;
 }
 
-/* "bytes FROM-TO/TOTAL"; anything else leaves has_range false, which the check refuses. */
-static void read_content_range(struct transfer *t, const char *value)
-{
-    uint64_t from;
-    uint64_t to;
-    int used = 0;
-    t->has_range = sscanf(value, " bytes %" SCNu64 "-%" SCNu64 "/%n", &from, &to, &used) == 2 &&
-                   used > 0 && from <= to;
-    t->range_from = from;
-    t->range_to = to;
-}
-
-static bool header_is(const char *line, size_t size, const char *name, const char **value)
-{
-    size_t length = strlen(name);
-    if (size <= length || strncasecmp(line, name, length) != 0 || line[length] != ':')
-        return false;
-    *value = line + length + 1;
-    return true;
-}
-
 static size_t on_header(char *data, size_t one, size_t size, void *cookie)
 {
     struct transfer *t = cookie;
-    char line[256];
-    const char *value;
     (void)one; /* always 1 (curl's documentation) */
-    size_t n = size < sizeof(line) - 1 ? size : sizeof(line) - 1;
-    memcpy(line, data, n);
-    line[n] = 0;
-    if (strncmp(line, "HTTP/", 5) == 0) {
-        t->has_range = false; /* a new answer: a redirect came before */
-        t->encoded = false;
-    } else if (header_is(line, n, "Content-Range", &value)) {
-        read_content_range(t, value);
-    } else if (header_is(line, n, "Content-Encoding", &value)) {
-        t->encoded = strstr(value, "identity") == NULL;
-    }
+    dlf_answer_line(&t->answer, data, size);
     return size;
 }
 
-/* The first byte of an answer is here: how long after the question? */
-static void note_round_trip(struct transfer *t)
+/* The first byte of an answer is here: how long after the question? 0: nobody knows. */
+static uint64_t round_trip_us(const struct transfer *t)
 {
     curl_off_t first = 0;
     curl_off_t sent = 0;
-    t->timed = true;
     if (curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &first) == CURLE_OK &&
         curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent) == CURLE_OK && first > sent)
-        dlf_meter_round_trip(&t->source->meter, (uint64_t)(first - sent));
+        return (uint64_t)(first - sent);
+    return 0;
+}
+
+/* Where was it reached? For the time when its name cannot be resolved any more. */
+static void remember_address(struct transfer *t)
+{
+    struct place *p = &t->source->places[t->get->mirror];
+    const char *address = NULL;
+    if (t->hops == 0 && curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK &&
+        address && *address)
+        snprintf(p->address, sizeof(p->address), "%s", address);
+}
+
+static long status_of(const struct transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
 }
 
 /* Is this the answer to what was asked? Sets position. */
 static int check_answer(struct transfer *t)
 {
-    const struct dlf_get *get = t->get;
-    long status = 0;
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 404 || status == 410)
-        return dlf_fail(&t->err, ENOENT, "HTTP status %ld: no such file", status);
-    if (status == 416)
-        return dlf_fail(&t->err, EBADMSG, "HTTP status 416: the object is too short");
-    if (status != 200 && status != 206)
-        return dlf_fail(&t->err, EIO, "HTTP status %ld", status);
-    if (t->encoded)
-        return dlf_fail(&t->err, EBADMSG, "the answer is Content-Encoded, though not asked for");
-    if (status == 200) {
-        /* Also for a range: a server that does not do ranges sends all of the object. */
-        t->position = 0;
-        t->whole = get->length != 0;
-    } else if (!get->length) {
-        return dlf_fail(&t->err, EBADMSG, "HTTP status 206, but no range was asked for");
-    } else if (!t->has_range || t->range_from != get->offset ||
-               t->range_to != get->offset + get->length - 1) {
-        return dlf_fail(&t->err, EBADMSG,
-                        "wrong or no Content-Range for bytes %" PRIu64 "-%" PRIu64, get->offset,
-                        get->offset + get->length - 1);
-    } else {
-        t->position = get->offset;
-    }
-    t->checked = true;
-    return 0;
+    struct dlf_question question = {.offset = t->get->offset, .length = t->get->length};
+    int rc =
+        dlf_answer_check(&t->answer, status_of(t), &question, &t->position, &t->whole, &t->err);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    remember_address(t);
+    dlf_transfer_answered(t, round_trip_us(t));
+    t->checked = rc == 0;
+    return rc;
 }
 
 static int take_bytes(struct transfer *t, const uint8_t *bytes, size_t size)
@@ -274,10 +216,13 @@ static size_t on_body(char *data, size_t one, size_t size, void *cookie)
 {
     struct transfer *t = cookie;
     (void)one; /* always 1 (curl's documentation) */
-    atomic_fetch_add_explicit(&t->source->mirrors[t->get->mirror].bytes, size,
+    atomic_fetch_add_explicit(&t->source->mirrors.at[t->get->mirror].bytes, size,
                               memory_order_relaxed);
-    if (!t->timed)
-        note_round_trip(t);
+    t->bytes += size;
+    t->window_bytes += size;
+    t->last_ms = dlf_now_ms();
+    if (dlf_status_redirects(status_of(t)))
+        return t->bytes <= REDIRECT_BODY_MAX ? size : 0;
     dlf_meter_bytes(&t->source->meter, size);
     if (t->satisfied)
         return 0; /* more than was asked for: cut it */
@@ -290,7 +235,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *cookie)
 
 static struct transfer *idle_transfer(struct dlf_source *source)
 {
-    for (unsigned i = 0; i < source->most; i++)
+    for (unsigned i = 0; i < source->transfer_count; i++)
         if (!source->transfers[i].get)
             return &source->transfers[i];
     return NULL;
@@ -322,17 +267,15 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "dlfuse/" DLFUSE_VERSION);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    /* curl counts stalls in whole seconds. */
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(source->stall_ms + 999) / 1000);
+    if (source->proxy)
+        curl_easy_setopt(easy, CURLOPT_PROXY, source->proxy);
+    if (source->ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, source->ca);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
@@ -348,34 +291,45 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     return easy;
 }
 
-/* Where a redirect may lead: https never to http, for the manifest is only as true as its server.
- */
-static void limit_redirects(CURL *easy, const char *url)
+/* What libcurl is told about the mirror's name: to forget what it knows, or where to go. */
+static void set_resolve(struct transfer *t)
 {
-    bool secure = strncasecmp(url, "https:", 6) == 0;
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS,
-                     (long)(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
+    struct place *p = &t->source->places[t->get->mirror];
+    char entry[DLF_URL_MAX];
+    curl_slist_free_all(t->resolve);
+    t->resolve = NULL;
+    if (t->pinned)
+        snprintf(entry, sizeof(entry), "%s:%s:%s", p->url.host, p->url.port, p->address);
+    else if (p->resolve_again)
+        snprintf(entry, sizeof(entry), "-%s:%s", p->url.host, p->url.port);
+    if ((t->pinned || p->resolve_again) && p->url.host[0] != '[')
+        t->resolve = curl_slist_append(NULL, entry);
+    p->resolve_again = false;
+    curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve);
 }
 
-int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror)
+/* One request of a transfer. */
+static int begin_request(struct transfer *t, const char *url)
 {
-    struct transfer *t = idle_transfer(source);
-    char url[DLF_URL_MAX + 128];
-    char range[48];
-
-    if (!t->easy)
-        t->easy = new_handle(source, t);
-    if (!t->easy)
-        return -ENOMEM;
+    struct dlf_source *source = t->source;
+    const struct dlf_get *get = t->get;
+    const struct place *p = &source->places[get->mirror];
     CURL *easy = t->easy;
-    *t = (struct transfer){.source = source, .easy = easy};
-    snprintf(url, sizeof(url), "%s%s", source->mirrors[mirror].base, get->path);
+    char range[48];
+    bool own = dlf_url_same_server(&p->url, url);
+    bool standby = dlf_mirrors_other_up(&source->mirrors, get->mirror);
+    t->answer = (struct dlf_answer){0};
+    t->curl_error[0] = 0;
+    t->last_ms = dlf_now_ms();
+    t->window_ms = t->last_ms;
+    t->window_bytes = 0;
     curl_easy_setopt(easy, CURLOPT_URL, url);
-    limit_redirects(easy, url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, own && p->private ? source->headers : NULL);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     standby ? CONNECT_TIMEOUT_STANDBY_MS : CONNECT_TIMEOUT_MS);
+    set_resolve(t);
     if (get->length) {
         snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, get->offset,
                  get->offset + get->length - 1);
@@ -383,13 +337,75 @@ int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mi
     } else {
         curl_easy_setopt(easy, CURLOPT_RANGE, NULL);
     }
+    return curl_multi_add_handle(source->multi, easy) == CURLM_OK ? 0 : -EIO;
+}
+
+int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror, bool probe)
+{
+    struct transfer *t = idle_transfer(source);
+    char url[DLF_URL_MAX + 128];
+
+    if (!t->easy)
+        t->easy = new_handle(source, t);
+    if (!t->easy)
+        return -ENOMEM;
+    *t = (struct transfer){
+        .source = source, .get = get, .easy = t->easy, .resolve = t->resolve, .probe = probe};
+    t->begun_ms = dlf_now_ms();
     get->mirror = mirror;
-    if (curl_multi_add_handle(source->multi, easy) != CURLM_OK)
-        return -EIO;
-    t->get = get;
-    source->running++;
-    atomic_fetch_add_explicit(&source->mirrors[mirror].requests, 1, memory_order_relaxed);
+    snprintf(url, sizeof(url), "%s%s", source->places[mirror].base, get->path);
+    int rc = begin_request(t, url);
+    if (rc < 0) {
+        t->get = NULL;
+        return rc;
+    }
+    source->running += !probe;
+    t->trial = dlf_mirrors_began(&source->mirrors, mirror);
     return 0;
+}
+
+int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror)
+{
+    return dlf_transfer_start(source, get, mirror, false);
+}
+
+/* Goes to where the answer sends us. 0: on its way; else the transfer has failed. */
+static int follow(struct transfer *t)
+{
+    const struct place *p = &t->source->places[t->get->mirror];
+    const char *to = NULL;
+    char shown[DLF_URL_MAX];
+    char url[DLF_URL_MAX];
+    curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &to);
+    if (!to)
+        return dlf_fail(&t->err, EIO, "HTTP status %ld without a Location", status_of(t));
+    dlf_url_shown(shown, sizeof(shown), to);
+    shown[strcspn(shown, "?")] = 0; /* what comes behind may be a ticket */
+    if (strlen(to) >= sizeof(url))
+        return dlf_fail(&t->err, EIO, "redirects to a URL that is too long: %.80s...", shown);
+    if (strncasecmp(to, "https://", 8) != 0 && strncasecmp(to, "http://", 7) != 0)
+        return dlf_fail(&t->err, EIO, "redirects to %.300s, which is not HTTP", shown);
+    /* The manifest is only as true as its server. */
+    if (strcasecmp(p->url.scheme, "https") == 0 && strncasecmp(to, "https://", 8) != 0)
+        return dlf_fail(&t->err, EIO, "redirects from https to %.300s, which is refused", shown);
+    if (t->hops++ == REDIRECTS_MAX)
+        return dlf_fail(&t->err, EIO, "more than %d redirects, the last one to %.300s",
+                        REDIRECTS_MAX, shown);
+    snprintf(url, sizeof(url), "%s", to);
+    t->pinned = false;
+    if (begin_request(t, url) < 0)
+        return dlf_fail(&t->err, EIO, "libcurl does not follow to %.300s", shown);
+    return 0;
+}
+
+/* Did it fail because nobody answers questions about names? */
+static bool name_failed(const struct transfer *t, CURLcode code)
+{
+    curl_off_t looked_up = 0;
+    if (code == CURLE_COULDNT_RESOLVE_HOST)
+        return true;
+    curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+    return code == CURLE_OPERATION_TIMEDOUT && !looked_up;
 }
 
 /* What the transfer came to, from curl's result and what the callbacks saw. */
@@ -415,56 +431,58 @@ static int outcome(struct transfer *t, CURLcode code)
     return 0;
 }
 
-static void say_failure(struct dlf_source *source, struct mirror *m, const char *path,
-                        const struct dlf_err *err)
+/* The transfer is over: says so to everybody. */
+static void conclude(struct transfer *t, int rc)
 {
-    uint64_t now = dlf_now_ms();
-    if (!atomic_load(&source->announces) || (m->said_ms && now - m->said_ms < SAY_AGAIN_MS))
-        return;
-    m->said_ms = now;
-    m->said_down = true;
-    dlf_warn("%s%s: %s; trying again", m->base, path, err->msg);
+    struct dlf_source *source = t->source;
+    struct dlf_get *get = t->get;
+    struct dlf_err err = t->err;
+    dlf_transfer_mark(t, rc);
+    t->get = NULL;
+    source->running -= !t->probe;
+    get->done(get, rc, &err);
 }
 
-static void mark_mirror(struct dlf_source *source, const struct dlf_get *get, int rc,
-                        const struct dlf_err *err)
+void dlf_transfer_end(struct transfer *t, int rc)
 {
-    struct mirror *m = &source->mirrors[get->mirror];
-    if (rc == 0 || rc == -ECANCELED) {
-        if (m->said_down)
-            dlf_info("%s answers again after %" PRIu64 " ms and %u failed attempts", m->base,
-                     dlf_now_ms() - m->down_since_ms, m->failures_in_a_row);
-        m->failures_in_a_row = 0;
-        m->not_before_ms = 0;
-        m->said_down = false;
-        return;
-    }
-    atomic_fetch_add_explicit(&m->failures, 1, memory_order_relaxed);
-    if (rc == -ENOENT)
-        return; /* about the object, not about the mirror */
-    if (m->failures_in_a_row == 0)
-        m->down_since_ms = dlf_now_ms();
-    /* Not only at the first failure: that may have come too soon after the last line. */
-    if (!m->said_down)
-        say_failure(source, m, get->path, err);
-    m->not_before_ms = dlf_now_ms() + dlf_backoff_ms(m->failures_in_a_row);
-    m->failures_in_a_row++;
+    curl_multi_remove_handle(t->source->multi, t->easy);
+    conclude(t, rc);
 }
 
+/* A request is over. */
 static void finish(struct dlf_source *source, CURLMsg *msg)
 {
     struct transfer *t = NULL;
     CURLcode code = msg->data.result;
     CURL *easy = msg->easy_handle;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-    int rc = outcome(t, code);
-    struct dlf_get *get = t->get;
-    struct dlf_err err = t->err;
+    struct place *p = &source->places[t->get->mirror];
     curl_multi_remove_handle(source->multi, easy);
-    t->get = NULL;
-    source->running--;
-    mark_mirror(source, get, rc, &err);
-    get->done(get, rc, &err);
+    if (t->rc == 0 && code == CURLE_OK && dlf_status_redirects(status_of(t))) {
+        t->rc = follow(t);
+        if (t->rc == 0)
+            return;
+    }
+    if (t->rc == 0 && code != CURLE_OK && !t->satisfied) {
+        p->resolve_again = true;
+        if (name_failed(t, code) && t->hops == 0 && p->address[0] && !t->pinned) {
+            char url[DLF_URL_MAX + 128];
+            t->pinned = true;
+            snprintf(url, sizeof(url), "%s%s", p->base, t->get->path);
+            if (begin_request(t, url) == 0)
+                return;
+        }
+    }
+    conclude(t, outcome(t, code));
+}
+
+/* Not past the time at which a transfer may be too slow. */
+static unsigned poll_timeout(const struct dlf_source *source, unsigned timeout_ms)
+{
+    for (unsigned i = 0; i < source->transfer_count; i++)
+        if (source->transfers[i].get)
+            return timeout_ms < WATCH_MS ? timeout_ms : WATCH_MS;
+    return timeout_ms;
 }
 
 void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms)
@@ -472,91 +490,15 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms)
     int running;
     int left;
     CURLMsg *msg;
+    dlf_source_probe(source);
+    timeout_ms = poll_timeout(source, timeout_ms);
     curl_multi_poll(source->multi, NULL, 0, (int)timeout_ms, NULL);
     curl_multi_perform(source->multi, &running);
     dlf_sockets_acknowledge(&source->sockets);
     while ((msg = curl_multi_info_read(source->multi, &left)))
         if (msg->msg == CURLMSG_DONE)
             finish(source, msg);
-}
-
-/* A dlf_get that collects the object in memory. */
-struct whole_get {
-    struct dlf_get get; /* first: callbacks get its address */
-    uint8_t *out;
-    size_t size;
-    int rc;
-    bool finished;
-    struct dlf_err *err;
-};
-
-static bool whole_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
-{
-    struct whole_get *w = (struct whole_get *)get;
-    memcpy(w->out + offset, bytes, size); /* the source keeps to get->limit */
-    w->size = (size_t)offset + size;
-    return true;
-}
-
-static void whole_done(struct dlf_get *get, int rc, const struct dlf_err *err)
-{
-    struct whole_get *w = (struct whole_get *)get;
-    w->rc = rc;
-    w->finished = true;
-    if (rc < 0)
-        dlf_fail(w->err, -rc, "%s%s: %s", w->err->msg, get->path, err->msg);
-}
-
-static int64_t get_whole_from(struct dlf_source *source, unsigned mirror, const char *path,
-                              uint8_t *out, size_t room, struct dlf_err *err)
-{
-    struct dlf_err at = {{0}};
-    struct whole_get w = {
-        .get = {.path = path, .limit = room, .data = whole_data, .done = whole_done},
-        .out = out,
-        .err = &at,
-    };
-    dlf_fail(&at, EIO, "%s", source->mirrors[mirror].base);
-    int rc = dlf_source_start(source, &w.get, mirror);
-    if (rc < 0)
-        dlf_fail(&at, EIO, "%s%s: libcurl does not start a transfer", source->mirrors[mirror].base,
-                 path);
-    while (rc == 0 && !w.finished)
-        dlf_source_poll(source, 1000);
-    rc = rc < 0 ? rc : w.rc;
-    if (rc == 0)
-        return (int64_t)w.size;
-    *err = at;
-    return rc;
-}
-
-int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
-                             unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err)
-{
-    int64_t n = -EAGAIN;
-    for (unsigned i = 0; n < 0 && i < source->mirror_count; i++) {
-        if (*tried >> i & 1)
-            continue;
-        *tried |= (uint32_t)1 << i;
-        *mirror = i;
-        n = get_whole_from(source, i, path, out, room, err);
-    }
-    return n;
-}
-
-const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index)
-{
-    return source->mirrors[index].base;
-}
-
-void dlf_source_blame(struct dlf_source *source, unsigned mirror)
-{
-    atomic_fetch_add_explicit(&source->mirrors[mirror].failures, 1, memory_order_relaxed);
-}
-
-void dlf_source_announce(struct dlf_source *source)
-{
-    atomic_store(&source->announces, true);
+    dlf_source_watch(source);
 }
 
 void dlf_source_wake(struct dlf_source *source)
@@ -565,21 +507,4 @@ void dlf_source_wake(struct dlf_source *source)
     if (source->multi)
         curl_multi_wakeup(source->multi);
     pthread_mutex_unlock(&source->wake_lock);
-}
-
-void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace)
-{
-    pace->rtt_us = atomic_load_explicit(&source->meter.rtt_us, memory_order_relaxed);
-    pace->answer_us = atomic_load_explicit(&source->meter.answer_us, memory_order_relaxed);
-    pace->bytes_per_s = atomic_load_explicit(&source->meter.bytes_per_s, memory_order_relaxed);
-}
-
-void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,
-                             struct dlf_mirror_stats *stats)
-{
-    const struct mirror *m = &source->mirrors[index];
-    snprintf(stats->base, sizeof(stats->base), "%s", m->base);
-    stats->requests = atomic_load_explicit(&m->requests, memory_order_relaxed);
-    stats->failures = atomic_load_explicit(&m->failures, memory_order_relaxed);
-    stats->bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
 }

@@ -4,8 +4,7 @@
  * Belongs to one thread at a time, once there is a scheduler to the scheduler's: every function but
  * dlf_source_wake and dlf_source_mirror_stats is called there, and all callbacks run there. A
  * transfer is one attempt at one mirror; who may try again, where and when is the scheduler's
- * business. What the source does know is which mirror just failed: such a one is left alone for a
- * while that doubles.
+ * business. Which mirror is healthy and which one to ask is decided here (mirrors.h).
  *
  * Nothing reaches a data callback before status, Content-Range and Content-Encoding were checked.
  */
@@ -17,20 +16,22 @@
 #include <stdint.h>
 
 #include "format/err.h"
-
-/* Mirrors are numbered by bits of a uint32_t; 16 is more than anybody lists on a kernel line. */
-#define DLF_MIRRORS_MAX 16
-
-/* Bytes of a URL, NUL included. */
-#define DLF_URL_MAX 2048
+#include "fuse/mirrors.h"
+#include "fuse/url.h"
 
 struct dlf_source;
 
 struct dlf_mirror_stats {
-    char base[DLF_URL_MAX]; /* ends in '/' */
+    char base[DLF_URL_MAX]; /* ends in '/', without credentials */
+    bool down;
+    uint64_t down_ms;    /* for how long it is left alone from now on */
+    uint64_t latency_us; /* round trip, smoothed; 0: not known */
     uint64_t requests;
     uint64_t failures;
-    uint64_t bytes; /* of bodies received */
+    uint64_t failovers;  /* failures after which another mirror was up */
+    uint64_t recoveries; /* times that it answered again */
+    uint64_t told_waits; /* answers with Retry-After */
+    uint64_t bytes;      /* of bodies received */
 };
 
 /* What was measured of the network so far; 0: not known yet. */
@@ -77,12 +78,26 @@ struct dlf_get {
     unsigned mirror; /* set by dlf_source_start */
 };
 
+struct dlf_source_config {
+    const char *const *bases; /* mirrors' URLs, each ending in '/' */
+    unsigned count;
+    unsigned most;          /* transfers at a time */
+    unsigned stall_ms;      /* a transfer with no byte for so long is ended */
+    const char *probe_path; /* a small object that every mirror has; NULL: no probes */
+    const char *proxy;      /* NULL: as the environment says */
+    const char *ca;         /* file of certificates; NULL: the system's */
+    /* Sent to the bases' own servers and to nobody else, NULL-terminated. NULL: none. */
+    const char *const *header_lines;
+};
+
+/* Copies everything. NULL when out of memory, or a base is no URL of a server. */
+struct dlf_source *dlf_source_new(const struct dlf_source_config *config);
+
 /*
- * bases: mirrors' URLs, each ending in '/', copied. most: transfers at a time. stall_ms: a transfer
- * with no byte for so long is ended. NULL when out of memory.
+ * A further mirror, behind the others. private: it gets the header lines too. False when there are
+ * DLF_MIRRORS_MAX already, or base is no URL of a server. Before anybody else knows the source.
  */
-struct dlf_source *dlf_source_new(const char *const *bases, unsigned count, unsigned most,
-                                  unsigned stall_ms);
+bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool private);
 
 /* Ends all transfers without calling done. */
 void dlf_source_free(struct dlf_source *source);
@@ -90,10 +105,10 @@ void dlf_source_free(struct dlf_source *source);
 /* One bit for each mirror. */
 uint32_t dlf_source_all(const struct dlf_source *source);
 
-/*
- * The mirror to ask now, none of avoid's. -1 when each of the rest has just failed: then *when_ms
- * is the time (dlf_now_ms) at which the first of them may be asked again.
- */
+/* Bits of those that are left alone for the time being. */
+uint32_t dlf_source_down(const struct dlf_source *source);
+
+/* As dlf_mirrors_choose. */
 int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms);
 
 /* False when most transfers are running. */
@@ -114,9 +129,6 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
                              unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err);
 
-/* Ends in '/'. Any thread. */
-const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index);
-
 /* Counts a failure that only the caller can see: a mirror whose bytes have the wrong digest. */
 void dlf_source_blame(struct dlf_source *source, unsigned mirror);
 
@@ -135,7 +147,10 @@ void dlf_source_close(struct dlf_source *source);
 /* Any thread. */
 void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace);
 
-/* Any thread. index below the count given to dlf_source_new. */
+/* A mirror's URL without credentials; the source's own. Any thread. */
+const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index);
+
+/* Any thread. index: of a bit of dlf_source_all. */
 void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,
                              struct dlf_mirror_stats *stats);
 

@@ -61,8 +61,12 @@ static void put_mirrors(FILE *out, const struct dlf_source *source)
         fputs(i ? ",\n    {\"url\": " : "\n    {\"url\": ", out);
         put_string(out, m.base);
         fprintf(out,
-                ", \"requests\": %" PRIu64 ", \"failures\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
-                m.requests, m.failures, m.bytes);
+                ", \"state\": \"%s\", \"down_ms\": %" PRIu64 ", \"latency_us\": %" PRIu64
+                ", \"requests\": %" PRIu64 ", \"failures\": %" PRIu64 ", \"failovers\": %" PRIu64
+                ", \"recoveries\": %" PRIu64 ", \"retry_after\": %" PRIu64 ", \"bytes\": %" PRIu64
+                "}",
+                m.down ? "down" : "up", m.down_ms, m.latency_us, m.requests, m.failures,
+                m.failovers, m.recoveries, m.told_waits, m.bytes);
     }
     fputs("\n  ]\n", out);
 }
@@ -98,6 +102,7 @@ static void put_numbers(FILE *out, const struct dlf_index_head *head,
     put_number(out, "connections", s->sched.connections);
     put_number(out, "failed_attempts", s->sched.failed_attempts);
     put_number(out, "bad_digests", s->sched.bad_digests);
+    put_number(out, "recovered", s->sched.recovered);
 }
 
 /* What the manifest is, and who vouches for it. */
@@ -131,12 +136,14 @@ char *dlf_status_json(struct dlf_image *image, const char *url, const char *hand
     struct dlf_image_stats s;
     char *text = NULL;
     size_t size = 0;
+    char shown[DLF_URL_MAX];
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
     dlf_image_stats(image, &s);
     fputs("{\n  \"version\": \"" DLFUSE_VERSION "\",\n  \"url\": ", out);
-    put_string(out, url);
+    dlf_url_shown(shown, sizeof(shown), url);
+    put_string(out, shown);
     fputs(",\n", out);
     put_manifest(out, dlf_image_manifest(image), dlf_image_trust(image));
     fprintf(out, "  \"state\": \"%s\",\n",

@@ -266,6 +266,19 @@ void fake_drip(struct dlf_source *s, uint64_t bytes, unsigned drops)
     pthread_mutex_unlock(&s->lock);
 }
 
+uint32_t dlf_source_down(const struct dlf_source *s)
+{
+    (void)s; /* no mirror is ever down */
+    return 0;
+}
+
+const char *dlf_source_mirror_base(const struct dlf_source *s, unsigned index)
+{
+    (void)s;
+    (void)index;
+    return "http://mirror/";
+}
+
 void dlf_source_announce(struct dlf_source *s)
 {
     (void)s; /* it has no log */

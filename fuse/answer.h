@@ -1,0 +1,56 @@
+/*
+ * An HTTP answer's head: what its header lines say, and whether it answers the question.
+ *
+ * Pure: no network, no clock. The lines come from outside and may hold anything.
+ */
+#ifndef DLFUSE_FUSE_ANSWER_H
+#define DLFUSE_FUSE_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/err.h"
+
+/* All zero: no line was seen. */
+struct dlf_answer {
+    bool has_range; /* a Content-Range that can be used */
+    uint64_t range_from;
+    uint64_t range_to; /* the last byte */
+    bool encoded;      /* Content-Encoding that is not identity */
+    bool has_date;
+    int64_t date_s; /* the server's clock, seconds since 1970 */
+    bool retry_seconds_given;
+    bool retry_date_given;
+    int64_t retry_s; /* seconds to wait, or since 1970 */
+};
+
+/* What was asked for. */
+struct dlf_question {
+    uint64_t offset;
+    uint64_t length; /* 0: the whole object */
+};
+
+/* Takes one line, its end included. A status line forgets what came before: that was another
+ * answer. */
+void dlf_answer_line(struct dlf_answer *answer, const char *line, size_t size);
+
+/*
+ * Milliseconds that Retry-After asks for; 0: it does not. A date counts from the answer's own Date,
+ * for this machine may not know what time it is.
+ */
+uint64_t dlf_answer_retry_after_ms(const struct dlf_answer *answer);
+
+/* Redirect to somewhere else? */
+bool dlf_status_redirects(long status);
+
+/*
+ * Is this the answer to the question? 0: *position is the offset in the object of the body's first
+ * byte, *whole that all of the object comes though a range was asked for. -ENOENT: no such object.
+ * -EBADMSG: it does not fit the question. -EIO: any other status.
+ */
+int dlf_answer_check(const struct dlf_answer *answer, long status,
+                     const struct dlf_question *question, uint64_t *position, bool *whole,
+                     struct dlf_err *err);
+
+#endif

@@ -1,0 +1,238 @@
+/* What the header says, as arithmetic on times that the caller brings. */
+#include "fuse/mirrors.h"
+
+#include "fuse/util.h"
+
+/*
+ * A mirror that was listed later is preferred when its round trip is less than half of what the
+ * one before it takes, and at least 5 ms shorter; and stays so while it is less than three
+ * quarters. The first-listed wins all else: an operator's order means something (cost, distance,
+ * who is meant to carry the load), and on a local network nothing is gained by knowing better.
+ */
+#define CLEARLY_US 5000
+
+/* A preferred mirror with a round trip above this is worth looking for a better one. */
+#define FAR_US (2 * CLEARLY_US)
+
+/* Milliseconds between two measurements of a mirror that is not in use. */
+#define MEASURE_AGAIN_MS 60000
+
+/* A mirror that is down while another works may be left alone for so long; when all are down,
+ * dlf_backoff_ms has the bound. */
+#define STANDBY_BACKOFF_MS 30000
+
+/* An attempt that brought so much before it broke was worth making: the next need not wait longer.
+ */
+#define WORTHWHILE_BYTES ((uint64_t)64 << 10)
+
+/* A new round trip moves the smoothed one by this part. */
+#define SMOOTH 4
+
+static void count(atomic_uint_fast64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static uint64_t get(const atomic_uint_fast64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void set(atomic_uint_fast64_t *value, uint64_t to)
+{
+    atomic_store_explicit(value, to, memory_order_relaxed);
+}
+
+static bool is_down(const struct dlf_mirror *m)
+{
+    return atomic_load_explicit(&m->down, memory_order_relaxed);
+}
+
+static bool is_among(uint32_t set_of, unsigned i)
+{
+    return set_of >> i & 1;
+}
+
+uint32_t dlf_mirrors_down(const struct dlf_mirrors *ms)
+{
+    uint32_t down = 0;
+    for (unsigned i = 0; i < ms->count; i++)
+        if (is_down(&ms->at[i]))
+            down |= (uint32_t)1 << i;
+    return down;
+}
+
+/* Is mirror later so much nearer than mirror first that it is asked in its place? */
+static bool clearly_nearer(const struct dlf_mirrors *ms, unsigned later, unsigned first)
+{
+    uint64_t a = get(&ms->at[later].latency_us);
+    uint64_t b = get(&ms->at[first].latency_us);
+    if (!a || !b)
+        return false;
+    return later == ms->preferred ? a < b / 4 * 3 : a < b / 2 && a + CLEARLY_US < b;
+}
+
+bool dlf_mirrors_other_up(const struct dlf_mirrors *ms, unsigned i)
+{
+    for (unsigned k = 0; k < ms->count; k++)
+        if (k != i && !is_down(&ms->at[k]))
+            return true;
+    return false;
+}
+
+/* The one to ask of those that are up and not avoided; -1: there is none. */
+static int prefer(const struct dlf_mirrors *ms, uint32_t avoid)
+{
+    int best = -1;
+    for (unsigned i = 0; i < ms->count; i++) {
+        if (is_among(avoid, i) || is_down(&ms->at[i]))
+            continue;
+        if (best < 0 || clearly_nearer(ms, i, (unsigned)best))
+            best = (int)i;
+    }
+    return best;
+}
+
+/* Due for a trial, and none runs. */
+static bool is_due(const struct dlf_mirror *m, uint64_t now_ms)
+{
+    return is_down(m) && !m->trials && get(&m->not_before_ms) <= now_ms;
+}
+
+int dlf_mirrors_choose(struct dlf_mirrors *ms, uint32_t avoid, uint64_t now_ms, uint64_t *when_ms)
+{
+    uint64_t first = UINT64_MAX;
+    int up = prefer(ms, avoid);
+    if (up >= 0) {
+        if (!avoid)
+            ms->preferred = (unsigned)up;
+        return up;
+    }
+    for (unsigned i = 0; i < ms->count; i++) {
+        const struct dlf_mirror *m = &ms->at[i];
+        if (is_among(avoid, i))
+            continue;
+        if (is_due(m, now_ms))
+            return (int)i;
+        if (!m->trials && get(&m->not_before_ms) < first)
+            first = get(&m->not_before_ms);
+    }
+    *when_ms = first;
+    return -1;
+}
+
+/* Is it worth knowing what the round trip to m is now? */
+static bool should_measure(const struct dlf_mirror *m, uint64_t now_ms)
+{
+    return !is_down(m) && (!m->last_probe_ms || now_ms - m->last_probe_ms >= MEASURE_AGAIN_MS);
+}
+
+int dlf_mirrors_probe(struct dlf_mirrors *ms, uint64_t now_ms)
+{
+    int up = prefer(ms, 0);
+    if (up < 0)
+        return -1; /* the pieces themselves find out */
+    bool far = get(&ms->at[up].latency_us) > FAR_US;
+    for (unsigned i = 0; i < ms->count; i++) {
+        struct dlf_mirror *m = &ms->at[i];
+        if ((int)i == up || m->probing)
+            continue;
+        /* The first in the list is also looked at when a nearer one has its place. */
+        if (!is_due(m, now_ms) && !((far || (int)i < up) && should_measure(m, now_ms)))
+            continue;
+        m->probing = true;
+        m->last_probe_ms = now_ms;
+        return (int)i;
+    }
+    return -1;
+}
+
+bool dlf_mirrors_began(struct dlf_mirrors *ms, unsigned i)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    count(&m->requests);
+    if (!is_down(m))
+        return false;
+    m->trials++;
+    return true;
+}
+
+void dlf_mirrors_ended(struct dlf_mirrors *ms, unsigned i, bool trial)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    if (trial)
+        m->trials--;
+}
+
+bool dlf_mirrors_answered(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms, uint64_t rtt_us)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    if (rtt_us) {
+        uint64_t known = get(&m->latency_us);
+        set(&m->latency_us, known ? known - known / SMOOTH + rtt_us / SMOOTH : rtt_us);
+    }
+    m->probing = false;
+    if (!is_down(m) || begun_ms <= m->marked_ms)
+        return false;
+    atomic_store_explicit(&m->down, false, memory_order_relaxed);
+    m->told = false;
+    count(&m->recoveries);
+    return true;
+}
+
+void dlf_mirrors_succeeded(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    if (!is_down(m) && begun_ms > m->marked_ms)
+        m->failures_in_a_row = 0;
+}
+
+/* How long it is left alone. */
+static uint64_t wait_ms(const struct dlf_mirrors *ms, unsigned i,
+                        const struct dlf_attempt_failure *f)
+{
+    const struct dlf_mirror *m = &ms->at[i];
+    uint64_t told =
+        f->retry_after_ms < DLF_RETRY_AFTER_MAX_MS ? f->retry_after_ms : DLF_RETRY_AFTER_MAX_MS;
+    uint64_t wait = dlf_backoff_ms(m->failures_in_a_row);
+    if (told) /* never earlier than that, and not all at the same time */
+        return told + dlf_random_below(told / 4 + 1000);
+    /* Nobody waits for it while another one is up: 10, 20, 30 s. */
+    if (m->failures_in_a_row > 5 && dlf_mirrors_other_up(ms, i)) {
+        wait *= m->failures_in_a_row - 4;
+        if (wait > STANDBY_BACKOFF_MS)
+            wait = STANDBY_BACKOFF_MS / 4 * 3 + dlf_random_below(STANDBY_BACKOFF_MS / 4);
+    }
+    return wait;
+}
+
+void dlf_mirrors_failed(struct dlf_mirrors *ms, unsigned i, const struct dlf_attempt_failure *f)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    m->probing = false;
+    count(&m->failures);
+    if (f->retry_after_ms)
+        count(&m->told_waits);
+    bool known = is_down(m) && f->begun_ms <= m->marked_ms;
+    if (!known || (f->retry_after_ms && !m->told)) {
+        if (!m->failures_in_a_row || f->bytes >= WORTHWHILE_BYTES) {
+            m->failures_in_a_row = 0;
+            m->down_since_ms = f->now_ms;
+        }
+        atomic_store_explicit(&m->down, true, memory_order_relaxed);
+        set(&m->not_before_ms, f->now_ms + wait_ms(ms, i, f));
+        m->marked_ms = f->now_ms;
+        m->told = f->retry_after_ms != 0;
+        m->failures_in_a_row++;
+    }
+    if (dlf_mirrors_other_up(ms, i))
+        count(&m->failovers);
+}
+
+void dlf_mirrors_blame(struct dlf_mirrors *ms, unsigned i)
+{
+    struct dlf_mirror *m = &ms->at[i];
+    count(&m->failures);
+    if (dlf_mirrors_other_up(ms, i))
+        count(&m->failovers);
+}

@@ -1,0 +1,98 @@
+/*
+ * What the source's files share: source.c (libcurl), source_watch.c (how mirrors and transfers are
+ * doing), source_whole.c (a whole object at once). Nobody else includes it, and libcurl's header is
+ * source.c's alone: its handles are void here.
+ *
+ * All of it belongs to the source's thread but what is atomic.
+ */
+#ifndef DLFUSE_FUSE_SOURCE_PRIVATE_H
+#define DLFUSE_FUSE_SOURCE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fuse/answer.h"
+#include "fuse/meter.h"
+#include "fuse/mirrors.h"
+#include "fuse/sockets.h"
+#include "fuse/source.h"
+#include "fuse/url.h"
+
+/* A mirror's address. */
+struct place {
+    char *base; /* the URL without credentials, ends in '/' */
+    struct dlf_url url;
+    char address[64];   /* where it was last reached */
+    bool resolve_again; /* what libcurl remembers of its name did not help */
+    bool private;       /* gets the header lines */
+    uint64_t said_ms;   /* when the log spoke of failures last; 0: never */
+    bool said_down;     /* and has not said yet that it answers again */
+};
+
+/* A running attempt, or an idle handle kept for the next one (get is NULL). */
+struct transfer {
+    struct dlf_source *source;
+    struct dlf_get *get;
+    void *easy;    /* CURL */
+    void *resolve; /* struct curl_slist */
+    struct dlf_answer answer;
+    uint64_t position; /* offset in the object of the next body byte */
+    bool checked;      /* status and headers are right */
+    bool whole;        /* all of the object is coming, though a range was asked for */
+    bool satisfied;    /* the range that was asked for has passed */
+    bool probe;
+    bool trial;  /* see dlf_mirrors_began */
+    bool pinned; /* to the mirror's last known address */
+    unsigned hops;
+    uint64_t begun_ms;
+    uint64_t bytes;   /* of bodies */
+    uint64_t last_ms; /* when bytes came last */
+    uint64_t window_ms;
+    uint64_t window_bytes; /* since then */
+    int rc;                /* why the write callback ended the transfer; 0 if it did not */
+    struct dlf_err err;
+    char curl_error[256]; /* CURL_ERROR_SIZE */
+};
+
+struct dlf_source {
+    pthread_mutex_t wake_lock; /* guards multi against going away under dlf_source_wake */
+    void *multi;               /* CURLM; NULL when closed */
+    struct dlf_mirrors mirrors;
+    struct place places[DLF_MIRRORS_MAX];
+    struct dlf_get probes[DLF_MIRRORS_MAX];
+    char *probe_path;
+    char *proxy;
+    char *ca;
+    void *headers; /* struct curl_slist */
+    unsigned most;
+    unsigned running; /* without probes */
+    unsigned stall_ms;
+    unsigned patience; /* transfers that were too slow, less those that were not */
+    uint64_t watched_ms;
+    bool look_for_probes;
+    atomic_bool announces;
+    struct transfer *transfers; /* most of them, and one for each probe */
+    unsigned transfer_count;
+    struct dlf_sockets sockets;
+    struct dlf_meter meter;
+};
+
+/* Begins an attempt. A probe needs no free slot. As dlf_source_start. */
+int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror, bool probe);
+
+/* Ends a transfer that is running, with rc and t->err. */
+void dlf_transfer_end(struct transfer *t, int rc);
+
+/* An answer that fits begins to come. */
+void dlf_transfer_answered(struct transfer *t, uint64_t rtt_us);
+
+/* Tells the mirrors' health what the transfer came to. */
+void dlf_transfer_mark(struct transfer *t, int rc);
+
+/* Ends what is too slow. */
+void dlf_source_watch(struct dlf_source *source);
+
+/* Asks mirrors that nobody should have to wait for. */
+void dlf_source_probe(struct dlf_source *source);
+
+#endif

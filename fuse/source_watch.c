@@ -1,0 +1,219 @@
+/*
+ * How mirrors and transfers are doing: what is too slow, what the log says of it, when a mirror is
+ * looked at beside the real requests. The source's thread, but for the statistics.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "fuse/log.h"
+#include "fuse/source_private.h"
+#include "fuse/util.h"
+
+/* Milliseconds between two lines about one mirror's failures: it may fail and work in turns. */
+#define SAY_AGAIN_MS 10000
+
+/*
+ * How slow a transfer may be. Bytes a second over a window as long as the stall limit: a link of
+ * 64 kbit/s that four transfers share gives each four times FLOOR. Where another mirror is up, more
+ * is asked for and stalls are shorter; but each transfer that fails by that halves what is asked
+ * for next, down to FLOOR: the network itself may be slow, and then no mirror is to blame.
+ */
+#define FLOOR ((uint64_t)512)
+#define FLOOR_STANDBY ((uint64_t)16384)
+#define STALL_STANDBY_MS 4000
+#define PATIENCE_MAX 5 /* FLOOR_STANDBY >> PATIENCE_MAX is FLOOR */
+
+/* When nobody called dlf_source_poll for longer than this, no transfer is to blame for it. */
+#define LATE_MS 1000
+
+uint32_t dlf_source_all(const struct dlf_source *source)
+{
+    return ((uint32_t)1 << source->mirrors.count) - 1;
+}
+
+uint32_t dlf_source_down(const struct dlf_source *source)
+{
+    return dlf_mirrors_down(&source->mirrors);
+}
+
+int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms)
+{
+    source->look_for_probes = source->mirrors.count > 1;
+    return dlf_mirrors_choose(&source->mirrors, avoid, dlf_now_ms(), when_ms);
+}
+
+static void say_recovery(const struct transfer *t)
+{
+    struct place *p = &t->source->places[t->get->mirror];
+    const struct dlf_mirror *m = &t->source->mirrors.at[t->get->mirror];
+    if (p->said_down)
+        dlf_info("%s answers again after %" PRIu64 " ms and %u failed attempts", p->base,
+                 dlf_now_ms() - m->down_since_ms, m->failures_in_a_row);
+    p->said_down = false;
+}
+
+void dlf_transfer_answered(struct transfer *t, uint64_t rtt_us)
+{
+    struct dlf_source *source = t->source;
+    if (rtt_us)
+        dlf_meter_round_trip(&source->meter, rtt_us);
+    if (dlf_mirrors_answered(&source->mirrors, t->get->mirror, t->begun_ms, rtt_us))
+        say_recovery(t);
+}
+
+/* Not only at the first failure: that may have come too soon after the last line. */
+static void say_failure(struct transfer *t)
+{
+    struct place *p = &t->source->places[t->get->mirror];
+    uint64_t now = dlf_now_ms();
+    if (p->said_down || !atomic_load(&t->source->announces) ||
+        (p->said_ms && now - p->said_ms < SAY_AGAIN_MS))
+        return;
+    p->said_ms = now;
+    p->said_down = true;
+    dlf_warn("%s%s: %s; trying again", p->base, t->get->path, t->err.msg);
+}
+
+/* A transfer that was fast takes back what one that was too slow allowed. */
+static void note_speed(struct transfer *t)
+{
+    uint64_t ms = dlf_now_ms() - t->begun_ms + 1;
+    if (t->source->patience && t->bytes * 1000 / ms > 2 * FLOOR_STANDBY)
+        t->source->patience--;
+}
+
+void dlf_transfer_mark(struct transfer *t, int rc)
+{
+    struct dlf_mirrors *mirrors = &t->source->mirrors;
+    unsigned i = t->get->mirror;
+    struct dlf_attempt_failure failure = {.begun_ms = t->begun_ms, .now_ms = dlf_now_ms()};
+    if (rc == 0 || rc == -ECANCELED) {
+        if (!t->probe)
+            dlf_mirrors_succeeded(mirrors, i, t->begun_ms);
+        note_speed(t);
+    } else if (rc == -ENOENT) {
+        dlf_mirrors_blame(mirrors, i); /* about the object, not about the mirror */
+    } else {
+        failure.bytes = t->checked ? t->bytes : 0;
+        failure.retry_after_ms = dlf_answer_retry_after_ms(&t->answer);
+        dlf_mirrors_failed(mirrors, i, &failure);
+        say_failure(t);
+    }
+    dlf_mirrors_ended(mirrors, i, t->trial);
+}
+
+/* No byte for too long, or too few of them? Sets t->rc and t->err. */
+static bool too_slow(struct transfer *t, uint64_t now)
+{
+    const struct dlf_source *source = t->source;
+    bool standby = dlf_mirrors_other_up(&source->mirrors, t->get->mirror);
+    uint64_t floor = standby ? FLOOR_STANDBY >> source->patience : FLOOR;
+    uint64_t stall = source->stall_ms;
+    if (standby && !source->patience && stall > STALL_STANDBY_MS)
+        stall = STALL_STANDBY_MS;
+    uint64_t window = now - t->window_ms;
+    if (now - t->last_ms >= stall)
+        t->rc = dlf_fail(&t->err, EIO, "no byte came for %" PRIu64 " ms", now - t->last_ms);
+    else if (window >= stall && t->window_bytes * 1000 < floor * window)
+        t->rc = dlf_fail(&t->err, EIO, "too slow: %" PRIu64 " bytes in %" PRIu64 " ms",
+                         t->window_bytes, window);
+    else if (window >= stall) {
+        t->window_ms = now;
+        t->window_bytes = 0;
+    }
+    return t->rc < 0;
+}
+
+void dlf_source_watch(struct dlf_source *source)
+{
+    uint64_t now = dlf_now_ms();
+    bool late = now - source->watched_ms > LATE_MS;
+    source->watched_ms = now;
+    for (unsigned i = 0; i < source->transfer_count; i++) {
+        struct transfer *t = &source->transfers[i];
+        if (!t->get)
+            continue;
+        if (late) {
+            t->last_ms = now;
+            t->window_ms = now;
+            t->window_bytes = 0;
+        } else if (too_slow(t, now)) {
+            if (!t->probe && source->patience < PATIENCE_MAX)
+                source->patience++;
+            dlf_transfer_end(t, t->rc);
+        }
+    }
+}
+
+static bool probe_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    (void)get;
+    (void)offset;
+    (void)bytes;
+    (void)size;
+    return true; /* the answer's head has said it all */
+}
+
+static void probe_done(struct dlf_get *get, int rc, const struct dlf_err *err)
+{
+    if (rc < 0)
+        dlf_debug("probe of mirror %u: %s", get->mirror, err->msg);
+}
+
+void dlf_source_probe(struct dlf_source *source)
+{
+    int i;
+    if (!source->look_for_probes || !source->probe_path)
+        return;
+    source->look_for_probes = false;
+    while ((i = dlf_mirrors_probe(&source->mirrors, dlf_now_ms())) >= 0) {
+        struct dlf_get *get = &source->probes[i];
+        *get = (struct dlf_get){
+            .path = source->probe_path, .length = 1, .data = probe_data, .done = probe_done};
+        if (dlf_transfer_start(source, get, (unsigned)i, true) < 0) {
+            dlf_mirrors_blame(&source->mirrors, (unsigned)i);
+            return;
+        }
+    }
+}
+
+void dlf_source_blame(struct dlf_source *source, unsigned mirror)
+{
+    dlf_mirrors_blame(&source->mirrors, mirror);
+}
+
+void dlf_source_announce(struct dlf_source *source)
+{
+    atomic_store(&source->announces, true);
+}
+
+void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace)
+{
+    pace->rtt_us = atomic_load_explicit(&source->meter.rtt_us, memory_order_relaxed);
+    pace->answer_us = atomic_load_explicit(&source->meter.answer_us, memory_order_relaxed);
+    pace->bytes_per_s = atomic_load_explicit(&source->meter.bytes_per_s, memory_order_relaxed);
+}
+
+const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index)
+{
+    return source->places[index].base;
+}
+
+void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,
+                             struct dlf_mirror_stats *stats)
+{
+    const struct dlf_mirror *m = &source->mirrors.at[index];
+    uint64_t now = dlf_now_ms();
+    snprintf(stats->base, sizeof(stats->base), "%s", source->places[index].base);
+    stats->down = atomic_load_explicit(&m->down, memory_order_relaxed);
+    uint64_t until = atomic_load_explicit(&m->not_before_ms, memory_order_relaxed);
+    stats->down_ms = stats->down && until > now ? until - now : 0;
+    stats->latency_us = atomic_load_explicit(&m->latency_us, memory_order_relaxed);
+    stats->requests = atomic_load_explicit(&m->requests, memory_order_relaxed);
+    stats->failures = atomic_load_explicit(&m->failures, memory_order_relaxed);
+    stats->failovers = atomic_load_explicit(&m->failovers, memory_order_relaxed);
+    stats->recoveries = atomic_load_explicit(&m->recoveries, memory_order_relaxed);
+    stats->told_waits = atomic_load_explicit(&m->told_waits, memory_order_relaxed);
+    stats->bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+}

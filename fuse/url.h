@@ -1,0 +1,31 @@
+/*
+ * URLs of mirrors: their parts, and how they may be shown: without the user name and password that
+ * they may carry. Pure.
+ */
+#ifndef DLFUSE_FUSE_URL_H
+#define DLFUSE_FUSE_URL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of a URL, NUL included. */
+#define DLF_URL_MAX 2048
+
+struct dlf_url {
+    char scheme[6]; /* "http" or "https" */
+    char host[256]; /* an IPv6 address has its brackets */
+    char port[6];   /* also where the URL gives none */
+    char user[256]; /* decoded; empty: none */
+    char password[256];
+};
+
+/* False when url is not http:// or https:// with a host, or holds what no such URL can. */
+bool dlf_url_split(struct dlf_url *parts, const char *url);
+
+/* Is url of the same scheme, host and port? */
+bool dlf_url_same_server(const struct dlf_url *parts, const char *url);
+
+/* Copies url without "user:password@", cut off where out has no more room. */
+void dlf_url_shown(char *out, size_t room, const char *url);
+
+#endif

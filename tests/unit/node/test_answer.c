@@ -1,0 +1,134 @@
+/* Heads of HTTP answers: what counts as the answer to a question. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fuse/answer.h"
+
+static void take(struct dlf_answer *a, const char *line)
+{
+    dlf_answer_line(a, line, strlen(line));
+}
+
+/* What a 206 with this line comes to, for bytes 100-199. */
+static int check_range(const char *line)
+{
+    const struct dlf_question q = {.offset = 100, .length = 100};
+    struct dlf_answer a = {0};
+    struct dlf_err err;
+    uint64_t position = 7;
+    bool whole = true;
+    take(&a, "HTTP/1.1 206 Partial Content\r\n");
+    take(&a, line);
+    int rc = dlf_answer_check(&a, 206, &q, &position, &whole, &err);
+    assert_true(rc < 0 ? position == 7 && whole : position == 100 && !whole);
+    return rc;
+}
+
+static void test_ranges(void **state)
+{
+    (void)state;
+    assert_int_equal(check_range("Content-Range: bytes 100-199/1000\r\n"), 0);
+    assert_int_equal(check_range("content-range:bytes 100-199/*\r\n"), 0);
+    assert_int_equal(check_range("Content-Range: bytes 100-198/1000\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range: bytes 0-99/1000\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range: bytes 199-100/1000\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range: bytes 100-199\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range: lines 100-199/1000\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range-Of: bytes 100-199/1000\r\n"), -EBADMSG);
+    assert_int_equal(check_range("Content-Range\r\n"), -EBADMSG);
+    assert_int_equal(check_range(""), -EBADMSG);
+}
+
+static void test_a_new_status_line_forgets(void **state)
+{
+    struct dlf_answer a = {0};
+    (void)state;
+    take(&a, "Content-Range: bytes 1-2/3\r\n");
+    take(&a, "Content-Encoding: gzip\r\n");
+    take(&a, "Retry-After: 3\r\n");
+    assert_true(a.has_range && a.encoded && dlf_answer_retry_after_ms(&a) == 3000);
+    take(&a, "HTTP/1.1 200 OK\r\n");
+    assert_true(!a.has_range && !a.encoded && dlf_answer_retry_after_ms(&a) == 0);
+}
+
+static int check_status(long status, uint64_t length, bool encoded, bool *whole)
+{
+    const struct dlf_question q = {.offset = 0, .length = length};
+    struct dlf_answer a = {.encoded = encoded};
+    struct dlf_err err = {""};
+    uint64_t position;
+    int rc = dlf_answer_check(&a, status, &q, &position, whole, &err);
+    assert_true(rc == 0 || err.msg[0]);
+    return rc;
+}
+
+static void test_statuses(void **state)
+{
+    bool whole = false;
+    (void)state;
+    assert_int_equal(check_status(200, 0, false, &whole), 0);
+    assert_false(whole);
+    assert_int_equal(check_status(200, 10, false, &whole), 0);
+    assert_true(whole);
+    assert_int_equal(check_status(200, 0, true, &whole), -EBADMSG);
+    assert_int_equal(check_status(206, 0, false, &whole), -EBADMSG);
+    assert_int_equal(check_status(404, 10, false, &whole), -ENOENT);
+    assert_int_equal(check_status(410, 10, false, &whole), -ENOENT);
+    assert_int_equal(check_status(416, 10, false, &whole), -EBADMSG);
+    static const long broken[] = {0, 100, 204, 302, 304, 400, 401, 403, 407, 429, 500, 503, 999};
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+        assert_int_equal(check_status(broken[i], 10, false, &whole), -EIO);
+    assert_true(dlf_status_redirects(301) && dlf_status_redirects(308));
+    assert_false(dlf_status_redirects(304) || dlf_status_redirects(300));
+}
+
+static uint64_t retry_after(const char *date, const char *value)
+{
+    struct dlf_answer a = {0};
+    take(&a, date);
+    take(&a, value);
+    return dlf_answer_retry_after_ms(&a);
+}
+
+static void test_retry_after(void **state)
+{
+    static const char date[] = "Date: Fri, 02 Jan 2015 10:00:00 GMT\r\n";
+    (void)state;
+    assert_int_equal(retry_after("", "Retry-After: 120\r\n"), 120000);
+    assert_int_equal(retry_after("", "retry-after:0\r\n"), 0);
+    assert_int_equal(retry_after("", "Retry-After: -5\r\n"), 0);
+    assert_int_equal(retry_after("", "Retry-After: soon\r\n"), 0);
+    assert_int_equal(retry_after("", "Retry-After: 99999999999999999999999\r\n"), 86400000);
+    /* By the server's clock, years away from this machine's. */
+    assert_int_equal(retry_after(date, "Retry-After: Fri, 02 Jan 2015 10:00:30 GMT\r\n"), 30000);
+    assert_int_equal(retry_after(date, "Retry-After: Fri, 02 Jan 2015 09:00:00 GMT\r\n"), 0);
+    assert_int_equal(retry_after("", "Retry-After: Fri, 02 Jan 2015 10:00:30 GMT\r\n"), 0);
+}
+
+static void test_long_lines(void **state)
+{
+    static char line[100000];
+    struct dlf_answer a = {0};
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    memcpy(line, "Content-Encoding: ", 18);
+    dlf_answer_line(&a, line, sizeof(line));
+    assert_true(a.encoded);
+    dlf_answer_line(&a, line, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_a_new_status_line_forgets),
+        cmocka_unit_test(test_statuses),   cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_long_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,244 @@
+/* Which mirror is asked, and when one that failed is asked again: on a clock of the test's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fuse/mirrors.h"
+
+static void fail_at(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms, uint64_t now_ms)
+{
+    struct dlf_attempt_failure f = {.begun_ms = begun_ms, .now_ms = now_ms};
+    dlf_mirrors_failed(ms, i, &f);
+}
+
+/* A right answer to a real request. */
+static void answer(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms, uint64_t rtt_us)
+{
+    dlf_mirrors_answered(ms, i, begun_ms, rtt_us);
+    dlf_mirrors_succeeded(ms, i, begun_ms);
+}
+
+/* How long mirror i is left alone from now on. */
+static uint64_t wait_of(const struct dlf_mirrors *ms, unsigned i, uint64_t now_ms)
+{
+    return ms->at[i].not_before_ms - now_ms;
+}
+
+static void test_first_in_the_list(void **state)
+{
+    struct dlf_mirrors ms = {.count = 3};
+    uint64_t when = 0;
+    (void)state;
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 0);
+    assert_int_equal(dlf_mirrors_choose(&ms, 1, 1000, &when), 1);
+    assert_int_equal(dlf_mirrors_choose(&ms, 3, 1000, &when), 2);
+    fail_at(&ms, 0, 1000, 1100);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1100, &when), 1);
+    assert_int_equal(dlf_mirrors_down(&ms), 1);
+    assert_true(dlf_mirrors_other_up(&ms, 0));
+    assert_int_equal(ms.at[0].failovers, 1);
+}
+
+static void test_backoff_doubles(void **state)
+{
+    static const uint64_t most[] = {250, 500, 1000, 2000, 4000, 5000, 5000};
+    struct dlf_mirrors ms = {.count = 1};
+    uint64_t now = 1000;
+    uint64_t when = 0;
+    (void)state;
+    for (unsigned i = 0; i < sizeof(most) / sizeof(most[0]); i++) {
+        assert_int_equal(dlf_mirrors_choose(&ms, 0, now, &when), 0);
+        fail_at(&ms, 0, now, now + 1);
+        assert_in_range(wait_of(&ms, 0, now + 1), most[i] / 2, most[i]);
+        assert_int_equal(dlf_mirrors_choose(&ms, 0, now + 2, &when), -1);
+        assert_int_equal(when, ms.at[0].not_before_ms);
+        now = when + 1;
+    }
+    assert_int_equal(ms.at[0].failures, 7);
+    assert_int_equal(ms.at[0].failovers, 0);
+    dlf_mirrors_choose(&ms, 0, now, &when);
+    assert_true(dlf_mirrors_answered(&ms, 0, now, 300));
+    assert_int_equal(ms.at[0].recoveries, 1);
+    dlf_mirrors_succeeded(&ms, 0, now);
+    fail_at(&ms, 0, now + 10, now + 11); /* from the beginning */
+    assert_in_range(wait_of(&ms, 0, now + 11), 125, 250);
+}
+
+static void test_long_down_beside_one_that_is_up(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t now = 1000;
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        fail_at(&ms, 0, now, now + 1);
+        assert_in_range(wait_of(&ms, 0, now + 1), 125, 30000);
+        now = ms.at[0].not_before_ms + 1;
+    }
+    fail_at(&ms, 0, now, now + 1);
+    assert_in_range(wait_of(&ms, 0, now + 1), 20000, 30000);
+}
+
+static void test_failures_together_are_one(void **state)
+{
+    struct dlf_mirrors ms = {.count = 1};
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        fail_at(&ms, 0, 1000 + i, 1100);
+    assert_int_equal(ms.at[0].failures, 8);
+    assert_int_equal(ms.at[0].failures_in_a_row, 1);
+    assert_in_range(wait_of(&ms, 0, 1100), 125, 250);
+    /* What had begun before says nothing about now. */
+    assert_false(dlf_mirrors_answered(&ms, 0, 1050, 100));
+    assert_int_equal(dlf_mirrors_down(&ms), 1);
+}
+
+static void test_one_trial_at_a_time(void **state)
+{
+    struct dlf_mirrors ms = {.count = 1};
+    uint64_t when = 0;
+    (void)state;
+    assert_false(dlf_mirrors_began(&ms, 0));
+    fail_at(&ms, 0, 1000, 1100);
+    dlf_mirrors_ended(&ms, 0, false);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), 0);
+    assert_true(dlf_mirrors_began(&ms, 0));
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), -1);
+    assert_true(when == UINT64_MAX);
+    assert_true(dlf_mirrors_answered(&ms, 0, 2000, 100));
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 2001, &when), 0);
+    dlf_mirrors_ended(&ms, 0, true);
+    /* It answered but did not get through: the next wait is longer. */
+    fail_at(&ms, 0, 2000, 2100);
+    assert_in_range(wait_of(&ms, 0, 2100), 250, 500);
+}
+
+static void test_much_before_it_broke(void **state)
+{
+    struct dlf_mirrors ms = {.count = 1};
+    uint64_t now = 1000;
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        struct dlf_attempt_failure f = {.begun_ms = now, .now_ms = now + 1, .bytes = 1 << 20};
+        dlf_mirrors_answered(&ms, 0, now, 100);
+        dlf_mirrors_failed(&ms, 0, &f);
+        assert_in_range(wait_of(&ms, 0, now + 1), 125, 250);
+        now += 1000;
+    }
+}
+
+static void test_retry_after(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    struct dlf_attempt_failure f = {.begun_ms = 1000, .now_ms = 1001, .retry_after_ms = 20000};
+    uint64_t when = 0;
+    (void)state;
+    dlf_mirrors_failed(&ms, 0, &f);
+    assert_in_range(wait_of(&ms, 0, 1001), 20000, 26000);
+    assert_int_equal(ms.at[0].told_waits, 1);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), 1);
+    assert_int_equal(dlf_mirrors_probe(&ms, 20000), -1);
+    f.retry_after_ms = 3600000; /* an hour is not waited for */
+    dlf_mirrors_failed(&ms, 1, &f);
+    assert_in_range(wait_of(&ms, 1, 1001), 60000, 76000);
+    /* Both have said so: the first that may be asked again. */
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), -1);
+    assert_int_equal(when, ms.at[0].not_before_ms);
+    /* A plain failure that was under way is told of the wait by one that came later. */
+    ms = (struct dlf_mirrors){.count = 1};
+    fail_at(&ms, 0, 1000, 1001);
+    f = (struct dlf_attempt_failure){.begun_ms = 1000, .now_ms = 1002, .retry_after_ms = 5000};
+    dlf_mirrors_failed(&ms, 0, &f);
+    assert_in_range(wait_of(&ms, 0, 1002), 5000, 7250);
+}
+
+static void test_nearer_one(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    (void)state;
+    answer(&ms, 0, 1000, 100000);
+    answer(&ms, 1, 1000, 60000); /* nearer, but not clearly */
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 0);
+    for (unsigned i = 0; i < 20; i++)
+        answer(&ms, 1, 1000, 30000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 1);
+    for (unsigned i = 0; i < 20; i++) /* it stays until the difference is small */
+        answer(&ms, 1, 1000, 70000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 1);
+    for (unsigned i = 0; i < 40; i++)
+        answer(&ms, 1, 1000, 90000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 0);
+}
+
+static void test_local_network_has_an_order(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    (void)state;
+    answer(&ms, 0, 1000, 4000);
+    answer(&ms, 1, 1000, 100);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 1000, &when), 0);
+    assert_int_equal(dlf_mirrors_probe(&ms, 1000), -1);
+}
+
+static void test_probes(void **state)
+{
+    struct dlf_mirrors ms = {.count = 3};
+    (void)state;
+    assert_int_equal(dlf_mirrors_probe(&ms, 1000), -1); /* nothing is known: nothing is amiss */
+    answer(&ms, 0, 1000, 80000);                        /* far: is another one nearer? */
+    assert_int_equal(dlf_mirrors_probe(&ms, 1000), 1);
+    assert_int_equal(dlf_mirrors_probe(&ms, 1000), 2);
+    assert_int_equal(dlf_mirrors_probe(&ms, 1000), -1);
+    dlf_mirrors_answered(&ms, 1, 1000, 70000);
+    fail_at(&ms, 2, 1000, 1010);
+    assert_int_equal(dlf_mirrors_probe(&ms, 1020), -1); /* too soon for either */
+    assert_int_equal(dlf_mirrors_probe(&ms, 1400), 2);  /* is it back? */
+    assert_int_equal(dlf_mirrors_probe(&ms, 1400), -1);
+    assert_true(dlf_mirrors_answered(&ms, 2, 1400, 90000));
+    assert_int_equal(dlf_mirrors_probe(&ms, 70000), 1);
+}
+
+static void test_no_probe_when_all_are_down(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    (void)state;
+    fail_at(&ms, 0, 1000, 1001);
+    fail_at(&ms, 1, 1000, 1001);
+    assert_int_equal(dlf_mirrors_probe(&ms, 9000), -1);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 9000, &when), 0);
+}
+
+/* Avoided mirrors are up, the rest is due: the piece itself goes there. */
+static void test_trial_for_a_piece_that_failed_elsewhere(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    (void)state;
+    fail_at(&ms, 1, 1000, 1001);
+    assert_int_equal(dlf_mirrors_choose(&ms, 1, 1002, &when), -1);
+    assert_int_equal(dlf_mirrors_choose(&ms, 1, 9000, &when), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_in_the_list),
+        cmocka_unit_test(test_backoff_doubles),
+        cmocka_unit_test(test_long_down_beside_one_that_is_up),
+        cmocka_unit_test(test_failures_together_are_one),
+        cmocka_unit_test(test_one_trial_at_a_time),
+        cmocka_unit_test(test_much_before_it_broke),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_nearer_one),
+        cmocka_unit_test(test_local_network_has_an_order),
+        cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_no_probe_when_all_are_down),
+        cmocka_unit_test(test_trial_for_a_piece_that_failed_elsewhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
