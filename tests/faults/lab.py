@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 
+import server
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE_DIR = os.path.dirname(os.path.dirname(HERE))
 BIN_DIR = os.path.abspath(os.environ.get("DLFUSE_BIN_DIR") or os.path.join(SOURCE_DIR, "build/release/bin"))
@@ -169,6 +171,23 @@ class Lab:
         run(CHUNKER, "create", "--quiet", "--store", self.store, "--name", name, *arguments, image)
         return self.manifest(name)
 
+    def record(self, name, mib):
+        """The profile of a boot that reads the image's first MiB: a file."""
+        at = server.Server(self.origin)
+        node = Node(self, "record")
+        node.mount_begin(f"http://127.0.0.1:{at.port}/{name}.dlfuse", "fill=0,prefetch=0")
+        check(node.serves(30 * self.slack), "the profile's mount: " + node.said())
+        with open(node.file, "rb") as file:
+            file.read(mib << 20)
+        with open(node.mount + "/control", "w", encoding="utf-8") as control:
+            control.write("ready\n")
+        with open(self.path("trace"), "w", encoding="utf-8") as file:
+            file.write(run(DLFUSE, "trace", node.mount))
+        problem = node.unmount(20 * self.slack)
+        check(not problem, f"the profile: {problem}: {node.said()[-300:]} {node.reports()[:2000]}")
+        at.stop()
+        return self.path("trace")
+
     def manifest(self, name):
         """The manifest's lines: {"index": ["SHA256", "SIZE"], ...}; and its own digest as "sha256"."""
         text = read_text(f"{self.store}/{name}.dlfuse")
@@ -180,7 +199,8 @@ class Lab:
         """ca.pem vouches for good, expired and other-host; nobody for unknown. NAME.pem, NAME.key."""
         own = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
         for authority in ("ca", "unknown-ca"):
-            run(*own, "-subj", f"/CN={authority}", "-keyout", self.path(authority + ".key"), "-out", self.path(authority + ".pem"))
+            names = ["-keyout", self.path(authority + ".key"), "-out", self.path(authority + ".pem")]
+            run(*own, "-subj", f"/CN={authority}", *names)
         self.sign("good", "ca", "localhost", "30")
         self.sign("other-host", "ca", "elsewhere.test", "30")
         self.sign("unknown", "unknown-ca", "localhost", "30")
@@ -188,10 +208,13 @@ class Lab:
 
     def sign(self, name, authority, host, days):
         request, extra = self.path(name + ".csr"), self.path(name + ".ext")
-        run("openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-keyout", self.path(name + ".key"), "-out", request)
+        key = ["-newkey", "rsa:2048", "-nodes", "-keyout", self.path(name + ".key")]
+        run("openssl", "req", "-new", *key, "-subj", f"/CN={host}", "-out", request)
         with open(extra, "w", encoding="utf-8") as file:
             file.write(f"subjectAltName=DNS:{host}\n")
-        run("openssl", "x509", "-req", "-in", request, "-days", days, "-extfile", extra, "-CA", self.path(authority + ".pem"), "-CAkey", self.path(authority + ".key"), "-CAcreateserial", "-out", self.path(name + ".pem"))
+        by = ["-CA", self.path(authority + ".pem"), "-CAkey", self.path(authority + ".key"), "-CAcreateserial"]
+        what = ["-in", request, "-days", days, "-extfile", extra, "-out", self.path(name + ".pem")]
+        run("openssl", "x509", "-req", *by, *what)
 
     def cover(self, what, text):
         """Other content for a file of the machine, in this mount namespace only."""
@@ -242,7 +265,9 @@ class Node:
         plain = ["setarch", "-R"] if self.lab.sanitizer == "tsan" else []
         with open(self.log, "a", encoding="utf-8") as log:
             # Ended by unmount or kill.
-            self.process = subprocess.Popen([*plain, DLFUSE, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                [*plain, DLFUSE, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
 
     def mount_begin(self, url, options):
         self.start("mount", "-f", "-o", options, url, self.mount)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sums up an access log of nginx.sh or faulty-server.py as JSON.
+"""Sums up an access log of nginx.sh or the server of faults as JSON.
 
 For each kind of object (manifest, index, pack, boot, other): requests, body bytes sent, distinct bytes
 (each byte of an object counted once), repeated bytes, requests without a Range header. Lines that
