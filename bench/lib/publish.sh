@@ -78,7 +78,7 @@ size_of() {
 write_facts() {
     jq -n --argjson image "$(size_of "$IMAGE")" --argjson lz4 "$(size_of "$WWW/root.img.lz4")" \
         --argjson squashfs "$(size_of "$WWW/root.squashfs")" --argjson pack "${BOOT_PACK_BYTES:-null}" \
-        --arg mode "${MODE:-native}" --argjson memory "$(awk '/^MemTotal/ {print $2 * 1024}' /proc/meminfo)" \
+        --arg mode "${MODE:-native}" --argjson memory "$(awk '/^MemTotal/ {printf "%.0f", $2 * 1024}' /proc/meminfo)" \
         --arg dlfuse "$("$DLFUSE" --version)" --arg cpus "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
         --arg kernel "$(uname -r)" --arg nbdkit "$(nbdkit --version 2>/dev/null || true)" \
         --arg nbdfuse "$(nbdfuse --version 2>/dev/null || true)" --arg lz4v "$(lz4 --version 2>/dev/null | grep -o 'v[0-9.]*' || true)" \
