@@ -1,0 +1,111 @@
+/*
+ * What the cache's files share: cache.c (chunks' states, who waits for what), cache_settle.c (a
+ * fetch has ended: decoding, in which thread, and who is told), cache_room.c (the file: reading,
+ * writing, eviction). Nobody else includes it.
+ *
+ * lock guards states, the table of fetches, waiters, counters and, where chunks are evicted, the
+ * file: there a present chunk is copied under the lock, because the next moment it may be gone.
+ * Where nothing is evicted PRESENT is final, states are read without the lock (acquire against the
+ * release store that follows the write). Below it only the scheduler's inbox lock is taken.
+ * A FETCHING chunk is written by the one thread that decodes it: the scheduler's, or a worker, each
+ * at a bench of its own.
+ */
+#ifndef DLFUSE_FUSE_CACHE_PRIVATE_H
+#define DLFUSE_FUSE_CACHE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "fuse/cache.h"
+#include "fuse/workers.h"
+
+enum chunk_state {
+    ABSENT = 0,
+    FETCHING = 1,
+    PRESENT = 2,
+};
+#define STATE_MASK 3
+#define REFERENCED 4 /* read since the clock's hand came by */
+
+#define FETCH_BUCKETS 256
+
+/* A chunk on its way. */
+struct chunk_fetch {
+    struct dlf_fetch fetch; /* first: callbacks get its address */
+    struct dlf_cache *cache;
+    uint64_t chunk;
+    bool fill;
+    bool boot; /* from the boot pack; record is its table's */
+    uint64_t asked_us;
+    struct dlf_record record;
+    struct dlf_waiter *waiters;
+    struct chunk_fetch *next; /* in its bucket */
+    struct dlf_work work;     /* for a worker, with stored: a copy of its stored bytes */
+    uint8_t *stored;
+};
+
+/* What a thread needs to decode. */
+struct bench {
+    uint8_t *scratch; /* head->max_length bytes */
+    struct dlf_decoder *decoder;
+};
+
+struct dlf_cache {
+    struct dlf_cache_config config;
+    const struct dlf_index_head *head;
+    bool evicts;
+    struct bench *benches; /* the first is the scheduler's thread's, the others the workers' */
+    unsigned bench_count;
+    struct dlf_workers *workers;
+    uint8_t *memory; /* the file, mapped; NULL when that is not possible */
+
+    pthread_mutex_t lock;
+    _Atomic uint8_t *states; /* enum chunk_state and REFERENCED, one for each chunk */
+    struct chunk_fetch *fetches[FETCH_BUCKETS];
+    uint64_t present_bytes;
+    uint64_t evicted_chunks;
+    uint64_t broken_chunks;
+    uint64_t hand; /* the clock's: a chunk number */
+    bool full;     /* the file takes no more */
+    _Atomic uint64_t present_chunks;
+};
+
+static inline uint8_t state_of(const struct dlf_cache *c, uint64_t chunk)
+{
+    return atomic_load_explicit(&c->states[chunk], memory_order_acquire);
+}
+
+static inline void set_state_locked(struct dlf_cache *c, uint64_t chunk, uint8_t state)
+{
+    atomic_store_explicit(&c->states[chunk], state, memory_order_release);
+}
+
+static inline struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64_t chunk)
+{
+    struct chunk_fetch **link = &c->fetches[chunk % FETCH_BUCKETS];
+    while (*link && (*link)->chunk != chunk)
+        link = &(*link)->next;
+    return link;
+}
+
+/* cache_settle.c: the fetch's done callback; its address is a chunk_fetch's. Frees it. */
+void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                          const struct dlf_err *err);
+
+/* cache_settle.c: what decoding needs, and the threads for it. False when out of memory. */
+bool dlf_cache_make_benches(struct dlf_cache *cache);
+void dlf_cache_free_benches(struct dlf_cache *cache);
+
+/* cache_room.c: writes a chunk's content into the file. False when there is no room, which is said
+ * once. */
+bool dlf_cache_keep(struct dlf_cache *cache, const struct dlf_record *record,
+                    const uint8_t *content);
+
+/* cache_room.c: size bytes of the file, all of them there. 0 or a negative errno. */
+int dlf_cache_read_file(const struct dlf_cache *cache, uint8_t *out, uint64_t offset, size_t size);
+
+/* cache_room.c: is the chunk in the file already, from an earlier run? */
+bool dlf_cache_already_there(const struct dlf_cache *cache, const struct dlf_record *record);
+
+#endif

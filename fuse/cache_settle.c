@@ -1,0 +1,152 @@
+/*
+ * A chunk's fetch has ended: verified bytes become checked content, which goes into the file and to
+ * those who wait. In the scheduler's thread, or, while more is coming, in a worker.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/codec.h"
+#include "fuse/cache_private.h"
+#include "fuse/log.h"
+
+bool dlf_cache_make_benches(struct dlf_cache *c)
+{
+    c->bench_count = 1 + dlf_workers_count();
+    c->benches = calloc(c->bench_count, sizeof(*c->benches));
+    bool ok = c->benches != NULL;
+    for (unsigned i = 0; ok && i < c->bench_count; i++) {
+        struct bench *b = &c->benches[i];
+        b->scratch = malloc((size_t)c->head->max_length + 1);
+        b->decoder = dlf_decoder_new();
+        ok = b->scratch && b->decoder;
+    }
+    c->workers = ok ? dlf_workers_new(c->bench_count - 1) : NULL;
+    return c->workers != NULL;
+}
+
+void dlf_cache_free_benches(struct dlf_cache *c)
+{
+    for (unsigned i = 0; c->benches && i < c->bench_count; i++) {
+        free(c->benches[i].scratch);
+        dlf_decoder_free(c->benches[i].decoder);
+    }
+    free(c->benches);
+}
+
+/* Verified bytes become checked content in the bench's scratch. */
+static int decode(const struct bench *b, const struct dlf_record *r, const uint8_t *stored,
+                  struct dlf_err *err)
+{
+    int rc =
+        dlf_decode_with(b->decoder, r->codec, stored, r->stored_length, b->scratch, r->length, err);
+    if (rc == 0 && dlf_xxh3(b->scratch, r->length) != r->xxh3)
+        rc = dlf_fail(err, EBADMSG, "its content does not have its XXH3");
+    return rc;
+}
+
+/*
+ * Why a chunk did not come, said where it is known. broken: its bytes verified, but do not decode.
+ * Returns what the waiters are told.
+ */
+static int chunk_failed(struct dlf_cache *c, const struct chunk_fetch *cf, int rc, bool broken,
+                        const struct dlf_err *err)
+{
+    if (rc == -ESHUTDOWN)
+        return rc;
+    if (cf->boot && rc != -ETIMEDOUT) {
+        c->config.boot_failed(c->config.cookie, err);
+        return -EAGAIN;
+    }
+    if (broken)
+        dlf_error("chunk %" PRIu64 " at image offset %" PRIu64 ": %s; publish the image again",
+                  cf->chunk, cf->record.offset, err->msg);
+    else
+        dlf_warn("chunk %" PRIu64 " at image offset %" PRIu64 ": %s", cf->chunk, cf->record.offset,
+                 err->msg);
+    return broken ? -EIO : rc;
+}
+
+static void tell_waiters(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
+                         const uint8_t *content)
+{
+    while (waiter) {
+        struct dlf_waiter *next = waiter->next;
+        waiter->ready(waiter, rc, record, content);
+        waiter = next;
+    }
+}
+
+/* A chunk's fetch has ended: stored is verified if rc is 0. Frees cf. */
+static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, const uint8_t *stored,
+                   const struct dlf_err *err)
+{
+    struct dlf_cache *c = cf->cache;
+    const struct dlf_fetch *fetch = &cf->fetch;
+    struct dlf_err why;
+    bool fetched = rc == 0;
+    if (fetched && (rc = decode(bench, &cf->record, stored, &why)) < 0)
+        err = &why;
+    bool broken = fetched && rc < 0;
+    if (rc < 0)
+        rc = chunk_failed(c, cf, rc, broken, err);
+    bool kept = rc == 0 && dlf_cache_keep(c, &cf->record, bench->scratch);
+    struct dlf_settled what = {
+        .chunk = cf->chunk,
+        .length = cf->record.length,
+        .asked_us = cf->asked_us,
+        .class = (enum dlf_class)atomic_load_explicit(&fetch->class, memory_order_relaxed),
+        .came = rc == 0,
+        .fill = cf->fill,
+        .from_boot_pack = cf->boot,
+        .boot = cf->boot && !fetch->overtook,
+    };
+
+    pthread_mutex_lock(&c->lock);
+    *fetch_slot_locked(c, cf->chunk) = cf->next;
+    set_state_locked(c, cf->chunk, kept ? PRESENT | REFERENCED : ABSENT);
+    if (kept)
+        atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+    c->broken_chunks += broken && !cf->boot;
+    struct dlf_waiter *waiter = cf->waiters;
+    pthread_mutex_unlock(&c->lock);
+
+    tell_waiters(waiter, rc, &cf->record, bench->scratch);
+    free(cf);
+    c->config.settled(c->config.cookie, &what);
+}
+
+static void settle_in_worker(struct dlf_work *work, unsigned place)
+{
+    struct chunk_fetch *cf =
+        (struct chunk_fetch *)(void *)((char *)work - offsetof(struct chunk_fetch, work));
+    uint8_t *stored = cf->stored;
+    settle(cf, &cf->cache->benches[place], 0, stored, NULL);
+    free(stored);
+}
+
+/* Leaves verified bytes to a worker. False when none has time. */
+static bool give_away(struct chunk_fetch *cf, const uint8_t *stored)
+{
+    cf->stored = malloc(cf->record.stored_length);
+    if (!cf->stored)
+        return false;
+    memcpy(cf->stored, stored, cf->record.stored_length);
+    cf->work.run = settle_in_worker;
+    if (dlf_workers_give(cf->cache->workers, &cf->work))
+        return true;
+    free(cf->stored);
+    return false;
+}
+
+void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                          const struct dlf_err *err)
+{
+    struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
+    struct dlf_cache *c = cf->cache;
+    /* The last of a burst is as soon ready here as a worker is awake. */
+    if (rc == 0 && dlf_sched_expects_more(c->config.sched) && give_away(cf, bytes))
+        return;
+    settle(cf, &c->benches[0], rc, bytes, err);
+}
