@@ -9,6 +9,17 @@
 #include <strings.h>
 #include <time.h>
 
+/* Digits up to the line's end. */
+static bool read_number(const char *value, uint64_t *number)
+{
+    char *end;
+    if (*value < '0' || *value > '9')
+        return false;
+    errno = 0;
+    *number = strtoull(value, &end, 10);
+    return errno == 0 && end[strspn(end, " \t\r\n")] == 0;
+}
+
 /* "bytes FROM-TO/TOTAL"; anything else leaves has_range false, which the check refuses. */
 static void read_content_range(struct dlf_answer *a, const char *value)
 {
@@ -19,6 +30,39 @@ static void read_content_range(struct dlf_answer *a, const char *value)
                    used > 0 && from <= to;
     a->range_from = from;
     a->range_to = to;
+    a->has_total = a->has_range && read_number(value + used, &a->total);
+}
+
+/* A header's value without the blanks around it; "" when it does not fit, or is no text. It is sent
+ * back in If-Range. */
+static void keep_value(char *out, size_t room, const char *value)
+{
+    value += strspn(value, " \t");
+    size_t length = strcspn(value, "\r\n");
+    while (length && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+        length--;
+    bool good = length < room;
+    for (size_t i = 0; good && i < length; i++)
+        good = value[i] >= ' ' && value[i] <= '~';
+    if (!good)
+        length = 0;
+    memcpy(out, value, length);
+    out[length] = 0;
+}
+
+/* If-Range takes strong tags only: W/ stands for content that is merely equivalent. */
+static void read_etag(struct dlf_answer *a, const char *value)
+{
+    keep_value(a->etag, sizeof(a->etag), value);
+    size_t length = strlen(a->etag);
+    if (length < 2 || a->etag[0] != '"' || a->etag[length - 1] != '"')
+        a->etag[0] = 0;
+}
+
+static void read_content_length(struct dlf_answer *a, const char *value)
+{
+    value += strspn(value, " \t");
+    a->has_length = read_number(value, &a->length);
 }
 
 /* The one form of dates that servers may send (RFC 9110). False: it is none. */
@@ -71,6 +115,14 @@ void dlf_answer_line(struct dlf_answer *a, const char *data, size_t size)
         a->has_date = read_date(value, &a->date_s);
     else if (header_is(line, "Retry-After", &value))
         read_retry_after(a, value);
+    else if (header_is(line, "Content-Length", &value))
+        read_content_length(a, value);
+    else if (header_is(line, "Transfer-Encoding", &value))
+        a->chunked = true;
+    else if (header_is(line, "ETag", &value))
+        read_etag(a, value);
+    else if (header_is(line, "Last-Modified", &value))
+        keep_value(a->modified, sizeof(a->modified), value);
 }
 
 uint64_t dlf_answer_retry_after_ms(const struct dlf_answer *a)
@@ -106,14 +158,20 @@ static int check_status(const struct dlf_answer *a, long status, struct dlf_err 
     return dlf_fail(err, EIO, "HTTP status %ld", status);
 }
 
+static int check_head(const struct dlf_answer *a, long status, struct dlf_err *err)
+{
+    int rc = check_status(a, status, err);
+    if (rc == 0 && a->encoded)
+        rc = dlf_fail(err, EBADMSG, "the answer is Content-Encoded, though not asked for");
+    return rc;
+}
+
 int dlf_answer_check(const struct dlf_answer *a, long status, const struct dlf_question *q,
                      uint64_t *position, bool *whole, struct dlf_err *err)
 {
-    int rc = check_status(a, status, err);
+    int rc = check_head(a, status, err);
     if (rc < 0)
         return rc;
-    if (a->encoded)
-        return dlf_fail(err, EBADMSG, "the answer is Content-Encoded, though not asked for");
     if (status == 200) {
         /* Also for a range: a server that does not do ranges sends all of the object. */
         *position = 0;
@@ -127,5 +185,26 @@ int dlf_answer_check(const struct dlf_answer *a, long status, const struct dlf_q
                         q->offset, q->offset + q->length - 1);
     *position = q->offset;
     *whole = false;
+    return 0;
+}
+
+int dlf_answer_check_plain(const struct dlf_answer *a, long status, uint64_t offset,
+                           uint64_t *position, struct dlf_plain_file *file, struct dlf_err *err)
+{
+    int rc = check_head(a, status, err);
+    if (rc < 0)
+        return rc;
+    if (status == 206 && !offset)
+        return dlf_fail(err, EBADMSG, "HTTP status 206, but no range was asked for");
+    if (status == 206 && (!a->has_total || a->range_from != offset || a->range_to >= a->total ||
+                          a->range_to + 1 != a->total))
+        return dlf_fail(err, EBADMSG, "wrong or no Content-Range for the bytes from %" PRIu64 " on",
+                        offset);
+    if (status == 200 && (!a->has_length || a->chunked))
+        return dlf_fail(err, EBADMSG,
+                        "the answer has no Content-Length: nobody could tell when it is complete");
+    file->size = status == 206 ? a->total : a->length;
+    memcpy(file->validator, a->etag[0] ? a->etag : a->modified, sizeof(file->validator));
+    *position = status == 206 ? offset : 0;
     return 0;
 }

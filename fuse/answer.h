@@ -23,6 +23,19 @@ struct dlf_answer {
     bool retry_seconds_given;
     bool retry_date_given;
     int64_t retry_s; /* seconds to wait, or since 1970 */
+    bool has_total;  /* Content-Range says how long the whole object is */
+    uint64_t total;
+    bool has_length; /* Content-Length, which is the body's unless a Transfer-Encoding is there */
+    uint64_t length;
+    bool chunked;       /* Transfer-Encoding */
+    char etag[128];     /* a strong one; "": none, or none that fits */
+    char modified[128]; /* Last-Modified; the same */
+};
+
+/* What an answer says of its object, for one that has no digest to hold it against. */
+struct dlf_plain_file {
+    uint64_t size;       /* of the whole object */
+    char validator[128]; /* a strong ETag, else Last-Modified; "": it has neither */
 };
 
 /* What was asked for. */
@@ -52,5 +65,14 @@ bool dlf_status_redirects(long status);
 int dlf_answer_check(const struct dlf_answer *answer, long status,
                      const struct dlf_question *question, uint64_t *position, bool *whole,
                      struct dlf_err *err);
+
+/*
+ * The same for a plain file from offset to its end. A 206 must be for just that; a 200 brings the
+ * file from its start, because it is another one than If-Range named or the server does no ranges.
+ * The answer must say how long the file is: else -EBADMSG, for nobody could tell when it is
+ * complete. *file and *position are untouched on failure.
+ */
+int dlf_answer_check_plain(const struct dlf_answer *answer, long status, uint64_t offset,
+                           uint64_t *position, struct dlf_plain_file *file, struct dlf_err *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fuse/commands.h"
@@ -171,6 +172,22 @@ static int open_image(struct download *d, struct dlf_err *err)
     return rc;
 }
 
+/* Is there room for the image's data? What a part file takes already counts as room. */
+static int check_room(struct download *d, struct dlf_err *err)
+{
+    uint64_t need = dlf_image_head(d->image)->data_size;
+    struct statvfs fs;
+    struct stat st;
+    if (fstatvfs(dlf_image_fd(d->image), &fs) < 0 || fstat(dlf_image_fd(d->image), &st) < 0)
+        return dlf_fail(err, errno, "%s: %s", d->part, strerror(errno));
+    uint64_t have = (uint64_t)fs.f_bavail * fs.f_frsize + (uint64_t)st.st_blocks * 512;
+    if (fs.f_blocks && need > have) /* a file system that does not count has no blocks */
+        return dlf_fail(err, ENOSPC,
+                        "%s: the image has %" PRIu64 " bytes of data, there is room for %" PRIu64,
+                        d->part, need, have);
+    return 0;
+}
+
 /* The complete file gets its name, durably. */
 static int publish(struct download *d, struct dlf_err *err)
 {
@@ -206,6 +223,8 @@ int dlf_cmd_download(int argc, char **argv)
         rc = dlf_trust_open(&d.options.trust, &err);
     if (rc == 0)
         rc = open_image(&d, &err);
+    if (rc == 0)
+        rc = check_room(&d, &err);
     if (rc == 0) {
         dlf_image_fill(d.image);
         if (!wait_for_all(&d)) {

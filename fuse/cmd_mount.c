@@ -229,11 +229,14 @@ static int serve(struct mount *m, char *name0)
         rc = dlf_trust_open(&o->trust, &err); /* its directory is outside the new root */
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
+    if (rc == 0 && o->trouble)
+        dlf_trouble_open(o->trouble);
     drop_capabilities(o);
     if (rc == 0)
         rc = open_mount(m, &err);
     if (rc < 0) {
         dlf_error("%s", err.msg);
+        dlf_trouble(DLF_TROUBLE_HERE, err.msg);
     } else {
         if (m->ready_fd >= 0 && !o->log_given)
             dlf_log_open(log, o->debug);

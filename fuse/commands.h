@@ -16,6 +16,7 @@ enum {
 /* name0: argv[0] of the process, which may have to change its first character. */
 int dlf_cmd_mount(int argc, char **argv, char *name0);
 int dlf_cmd_download(int argc, char **argv);
+int dlf_cmd_fetch(int argc, char **argv);
 int dlf_cmd_status(int argc, char **argv);
 int dlf_cmd_trace(int argc, char **argv);
 

@@ -75,37 +75,50 @@ static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, con
 
 /*
  * From the first mirror that has one which is taken. A mirror whose manifest is refused is as good
- * as one that does not answer, but what is wrong with it is what a person must know.
+ * as one that does not answer, but what is wrong with it is what a person must know. When there is
+ * none, *trouble says whether a mirror that was not reached may have it.
  */
 static int get_manifest(struct dlf_image *im, struct dlf_source *source,
                         const struct dlf_image_config *config, const char *file,
-                        struct dlf_err *err)
+                        enum dlf_trouble *trouble, struct dlf_err *err)
 {
     uint8_t *text = malloc(DLF_MANIFEST_MAX);
-    struct dlf_err silent; /* of those that did not answer */
+    struct dlf_err silent; /* of those that gave none: one that was not reached, if there is one */
+    struct dlf_err why;
     uint32_t tried = 0;
     unsigned mirror;
+    bool unreached = false;
+    int silent_rc = -EAGAIN;
     int refused = 0; /* of the last manifest that was not taken; err says why */
     int64_t n;
     dlf_fail(&silent, EAGAIN, "every mirror has asked to be left alone for a while");
+    *trouble = DLF_TROUBLE_HERE;
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
     while ((n = dlf_source_get_whole(source, file, &tried, &mirror, text, DLF_MANIFEST_MAX,
-                                     &silent)) >= 0) {
-        struct dlf_err why;
-        int rc = use_manifest(im, config->trust, dlf_source_mirror_base(source, mirror), file,
-                              (const char *)text, (size_t)n, &why);
-        if (rc == 0)
-            break;
-        dlf_source_blame(source, mirror);
-        refused = rc;
-        *err = why;
+                                     &why)) != -EAGAIN) {
+        if (n >= 0) {
+            int rc = use_manifest(im, config->trust, dlf_source_mirror_base(source, mirror), file,
+                                  (const char *)text, (size_t)n, &why);
+            if (rc == 0)
+                break;
+            dlf_source_blame(source, mirror);
+            refused = rc;
+            *err = why;
+        } else if (!unreached) {
+            unreached = n != -ENOENT && n != -EBADMSG;
+            silent_rc = (int)n;
+            silent = why;
+        }
     }
     free(text);
+    /* One that was not asked, because it wants to be left alone, was not reached. */
+    *trouble = unreached || tried != dlf_source_all(source) ? DLF_TROUBLE_UNREACHABLE
+                                                            : DLF_TROUBLE_UNUSABLE;
     if (n < 0 && !refused)
         *err = silent;
     if (n < 0)
-        return refused ? refused : (int)n;
+        return refused ? refused : silent_rc;
     if (refused && !config->quiet)
         dlf_warn("%s; another mirror's is taken", err->msg);
     return 0;
@@ -133,10 +146,12 @@ static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
                              struct dlf_err *err)
 {
     struct said said = {.when_ms = 0};
+    enum dlf_trouble trouble;
     for (unsigned round = 0;; round++) {
-        int rc = get_manifest(im, source, config, file, err);
+        int rc = get_manifest(im, source, config, file, &trouble, err);
         if (rc == 0 || !config->patient)
             return rc;
+        dlf_trouble(trouble, err->msg);
         uint64_t now = dlf_now_ms();
         uint64_t when = now;
         uint64_t wait = dlf_backoff_ms(round);
@@ -170,6 +185,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     }
     uint32_t piece_max =
         im->manifest.index_head_size > DLF_CHUNK_MAX ? im->manifest.index_head_size : DLF_CHUNK_MAX;
+    dlf_trouble_over();
     if (config->patient)
         dlf_source_announce(source);
     im->sched = dlf_sched_new(source, piece_max, config->bulk);
@@ -206,6 +222,8 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
         rc = add_location(&at, config->urls[i], err);
     if (rc == 0)
         rc = open_layers(im, config, &at, start_us, err);
+    if (rc == 0)
+        dlf_trouble_over();
     locations_free(&at);
     if (rc < 0) {
         dlf_image_close(im);

@@ -1,6 +1,8 @@
-/* The log's target and level. Set once before threads start, then only read. */
+/* The log's target and level and the file for trouble. Set once before threads start, then only
+ * read. */
 #include "fuse/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,11 +10,14 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fuse/util.h"
+
 static struct {
     enum dlf_log_target target;
     bool debug;
-    int kmsg; /* -1 when not open */
-} state = {.target = DLF_LOG_STDERR, .kmsg = -1};
+    int kmsg;    /* -1 when not open */
+    int trouble; /* -1 when not open */
+} state = {.target = DLF_LOG_STDERR, .kmsg = -1, .trouble = -1};
 
 void dlf_log_open(enum dlf_log_target target, bool debug)
 {
@@ -60,4 +65,41 @@ void dlf_log(enum dlf_log_level level, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     write_line(priorities[level], text);
+}
+
+/* Milliseconds between two writes of the file for trouble. */
+#define TROUBLE_AGAIN_MS 500
+
+void dlf_trouble_open(const char *path)
+{
+    state.trouble = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (state.trouble < 0)
+        dlf_warn("-o trouble=%s: %s", path, strerror(errno));
+}
+
+void dlf_trouble(enum dlf_trouble kind, const char *message)
+{
+    static const char *const words[] = {
+        [DLF_TROUBLE_UNREACHABLE] = "unreachable",
+        [DLF_TROUBLE_UNUSABLE] = "unusable",
+        [DLF_TROUBLE_HERE] = "here",
+    };
+    static uint64_t written_ms[sizeof(words) / sizeof(words[0])];
+    char line[TEXT_MAX];
+    uint64_t now = dlf_now_ms();
+    if (state.trouble < 0 || (written_ms[kind] && now - written_ms[kind] < TROUBLE_AGAIN_MS))
+        return;
+    written_ms[kind] = now;
+    int n = snprintf(line, sizeof(line), "%s %s", words[kind], message);
+    size_t length = (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1;
+    memset(line + length, ' ', sizeof(line) - length);
+    line[sizeof(line) - 1] = '\n';
+    if (pwrite(state.trouble, line, sizeof(line), 0) != (ssize_t)sizeof(line))
+        dlf_debug("the file for trouble: %s", strerror(errno));
+}
+
+void dlf_trouble_over(void)
+{
+    if (state.trouble >= 0 && ftruncate(state.trouble, 0) < 0)
+        dlf_debug("the file for trouble: %s", strerror(errno));
 }

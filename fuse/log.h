@@ -34,4 +34,27 @@ void dlf_log(enum dlf_log_level level, const char *fmt, ...) __attribute__((form
 #define dlf_info(...) dlf_log(DLF_LOG_INFO, __VA_ARGS__)
 #define dlf_debug(...) dlf_log(DLF_LOG_DEBUG, __VA_ARGS__)
 
+/* What stands between a node and its image, said to the program that started it. */
+enum dlf_trouble {
+    DLF_TROUBLE_UNREACHABLE, /* some mirror does not answer: it may have what is missing */
+    DLF_TROUBLE_UNUSABLE,    /* every mirror answers, and what they have cannot be used */
+    DLF_TROUBLE_HERE,        /* this machine does not let the node serve */
+};
+
+/*
+ * From now on dlf_trouble writes to the file path, which is made, emptied and held open: neither
+ * chroot nor the filter of system calls cuts it off. Without it, trouble is only in the log.
+ */
+void dlf_trouble_open(const char *path);
+
+/*
+ * The file then says "unreachable MESSAGE", "unusable MESSAGE" or "here MESSAGE", in one line that
+ * blanks fill up to always the same length, so that one write replaces the last. Of one kind once
+ * in half a second at most. One thread at a time.
+ */
+void dlf_trouble(enum dlf_trouble kind, const char *message);
+
+/* What was in the way is not any more: empties the file. One thread at a time. */
+void dlf_trouble_over(void);
+
 #endif

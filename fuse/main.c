@@ -8,6 +8,7 @@
 static const char help[] =
     "Usage: dlfuse mount [-f] [-o OPTIONS] URL DIR\n"
     "       dlfuse download [-q] [-o OPTIONS] URL FILE\n"
+    "       dlfuse fetch [-q] [-o OPTIONS] URL FILE|-\n"
     "       dlfuse status [--json] DIR\n"
     "       dlfuse trace DIR\n"
     "       dlfuse handover DIR LOOPDEV\n"
@@ -17,6 +18,7 @@ static const char help[] =
     "\n"
     "  mount      shows the image as DIR/root.img (also: mount -t fuse.dlfuse URL DIR)\n"
     "  download   fetches the whole image into FILE; resumes FILE.part\n"
+    "  fetch      any file, without a store: complete, resumed, or refused\n"
     "  status     what is present, fetched and waited for, of the mount on DIR\n"
     "  trace      what was read of it first and how that came: a boot profile for\n"
     "             dlfuse-chunker create --profile\n"
@@ -39,6 +41,8 @@ static const char help[] =
     "  -o serial=N    take no older version than N\n"
     "  -o digest=SHA256     take only this manifest\n"
     "  -o timeout=SECONDS   fail reads after so long; 0, the default: try for ever\n"
+    "  -o room=SIZE   fetch: refuse a file that is longer\n"
+    "  -o trouble=FILE      mount: keep the last failure there, for scripts\n"
     "  -o log=stderr|syslog|kmsg, debug, allow_other, rootfs, chroot=DIR   see dlfuse(8)\n"
     "\n"
     "  --help, --version\n";
@@ -68,6 +72,8 @@ int main(int argc, char **argv)
         return dlf_cmd_mount(argc - 1, argv + 1, argv[0]);
     if (strcmp(command, "download") == 0)
         return dlf_cmd_download(argc - 2, argv + 2);
+    if (strcmp(command, "fetch") == 0)
+        return dlf_cmd_fetch(argc - 2, argv + 2);
     if (strcmp(command, "status") == 0)
         return dlf_cmd_status(argc - 2, argv + 2);
     if (strcmp(command, "trace") == 0)

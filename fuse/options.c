@@ -1,4 +1,5 @@
-/* Command-line arguments of mount and download. Pure but for asking how much RAM there is. */
+/* Command-line arguments of mount, download and fetch. Pure but for asking how much RAM there is.
+ */
 #include "fuse/options.h"
 
 #include <errno.h>
@@ -150,6 +151,10 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         ok = o->log_given = read_log(value, &o->log);
     else if (strcmp(name, "chroot") == 0)
         o->chroot = value;
+    else if (strcmp(name, "trouble") == 0)
+        o->trouble = value;
+    else if (strcmp(name, "room") == 0)
+        ok = dlf_parse_size(value, &o->room_bytes);
     else if (strcmp(name, "mirror") == 0)
         return add_url(o, value, err);
     else if (!set_trust(&o->trust, name, value, &ok))

@@ -1,5 +1,5 @@
 /*
- * What the command line of `dlfuse mount` and `dlfuse download` says.
+ * What the command line of `dlfuse mount`, `dlfuse download` and `dlfuse fetch` says.
  */
 #ifndef DLFUSE_FUSE_OPTIONS_H
 #define DLFUSE_FUSE_OPTIONS_H
@@ -34,6 +34,8 @@ struct dlf_options {
     bool allow_other;
     const char *chroot;     /* NULL: none */
     struct dlf_trust trust; /* what was said of it; its keys are not read yet */
+    const char *trouble;    /* the file for dlf_trouble, below chroot; NULL: none */
+    uint64_t room_bytes;    /* the longest file that fetch takes; 0: no limit */
 };
 
 /*

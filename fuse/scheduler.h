@@ -70,6 +70,7 @@ struct dlf_fetch {
     uint64_t not_before_ms;
     uint32_t tried; /* mirrors that failed since the last wait */
     unsigned rounds;
+    bool unreached; /* one of tried did not answer, or not as a server of objects does */
     bool taken;
     bool overtook; /* it had a request of its own, though a longer transfer would have brought it */
 };

@@ -73,6 +73,16 @@ static bool all_have_failed(const struct dlf_sched *s, const struct dlf_fetch *f
     return out == dlf_source_all(s->source);
 }
 
+/* Somebody waits for a piece that no mirror gave; one that was not asked because it is down may
+ * have it. */
+static void say_trouble(const struct dlf_sched *s, const struct dlf_fetch *f,
+                        const struct dlf_err *err)
+{
+    bool unreached = f->unreached || f->tried != dlf_source_all(s->source);
+    if (dlf_fetch_class(f) == DLF_DEMAND && !f->replaceable)
+        dlf_trouble(unreached ? DLF_TROUBLE_UNREACHABLE : DLF_TROUBLE_UNUSABLE, err->msg);
+}
+
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
  * all were tried it waits for *wait_ms, which is set for the first piece of a run and then holds
@@ -82,10 +92,12 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
                          uint64_t *wait_ms, const struct dlf_err *err)
 {
     f->tried |= (uint32_t)1 << mirror;
+    f->unreached |= rc != -ENOENT && rc != -EBADMSG;
     pthread_mutex_lock(&s->inbox_lock);
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
     if (all_have_failed(s, f)) {
+        say_trouble(s, f, err);
         if (f->replaceable && not_worth_waiting(s, f, rc)) {
             give_up_object(s, f, rc, err);
             return;
@@ -102,6 +114,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
         f->not_before_ms = dlf_now_ms() + *wait_ms;
         f->rounds++;
         f->tried = 0;
+        f->unreached = false;
     }
     dlf_sched_enqueue(s, f);
 }
@@ -133,6 +146,8 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     }
     dlf_sched_count(bytes_counter(s, f), f->length);
     dlf_sched_count(&s->recovered, f->tried || f->rounds);
+    if (f->rounds)
+        dlf_trouble_over();
     run->next++;
     f->done(f, 0, bytes, NULL);
     return true;

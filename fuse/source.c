@@ -114,6 +114,7 @@ void dlf_source_close(struct dlf_source *source)
         if (t->easy)
             curl_easy_cleanup(t->easy);
         curl_slist_free_all(t->resolve);
+        curl_slist_free_all(t->headers);
         *t = (struct transfer){0};
     }
     pthread_mutex_lock(&source->wake_lock);
@@ -183,9 +184,12 @@ static long status_of(const struct transfer *t)
 /* Is this the answer to what was asked? Sets position. */
 static int check_answer(struct transfer *t)
 {
-    struct dlf_question question = {.offset = t->get->offset, .length = t->get->length};
-    int rc =
-        dlf_answer_check(&t->answer, status_of(t), &question, &t->position, &t->whole, &t->err);
+    const struct dlf_get *get = t->get;
+    struct dlf_question question = {.offset = get->offset, .length = get->length};
+    int rc = get->plain ? dlf_answer_check_plain(&t->answer, status_of(t), get->offset,
+                                                 &t->position, get->plain, &t->err)
+                        : dlf_answer_check(&t->answer, status_of(t), &question, &t->position,
+                                           &t->whole, &t->err);
     if (rc < 0 && rc != -ENOENT)
         return rc;
     remember_address(t);
@@ -308,6 +312,43 @@ static void set_resolve(struct transfer *t)
     curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve);
 }
 
+/* Header lines: the mirror's own, if this goes to its server, and If-Range, wherever it goes. */
+static int set_headers(struct transfer *t, bool own)
+{
+    const struct dlf_get *get = t->get;
+    const struct curl_slist *private = own ? t->source->headers : NULL;
+    char line[sizeof(get->plain->validator) + 16];
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, private);
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+    if (!get->if_range)
+        return 0;
+    snprintf(line, sizeof(line), "If-Range: %s", get->if_range);
+    struct curl_slist *list = curl_slist_append(NULL, line);
+    while (list && private) {
+        struct curl_slist *longer = curl_slist_append(list, private->data);
+        if (!longer)
+            curl_slist_free_all(list);
+        list = longer;
+        private = private->next;
+    }
+    t->headers = list;
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, list);
+    return list ? 0 : -ENOMEM;
+}
+
+/* The bytes that are asked for; NULL: all. */
+static void set_range(CURL *easy, const struct dlf_get *get)
+{
+    char range[48];
+    if (get->length)
+        snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, get->offset,
+                 get->offset + get->length - 1);
+    else
+        snprintf(range, sizeof(range), "%" PRIu64 "-", get->offset);
+    curl_easy_setopt(easy, CURLOPT_RANGE, get->length || get->offset ? range : NULL);
+}
+
 /* One request of a transfer. */
 static int begin_request(struct transfer *t, const char *url)
 {
@@ -315,7 +356,6 @@ static int begin_request(struct transfer *t, const char *url)
     const struct dlf_get *get = t->get;
     const struct place *p = &source->places[get->mirror];
     CURL *easy = t->easy;
-    char range[48];
     bool own = dlf_url_same_server(&p->url, url);
     bool standby = dlf_mirrors_other_up(&source->mirrors, get->mirror);
     t->answer = (struct dlf_answer){0};
@@ -324,19 +364,14 @@ static int begin_request(struct transfer *t, const char *url)
     t->window_ms = t->last_ms;
     t->window_bytes = 0;
     curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, own && p->private ? source->headers : NULL);
     curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
     curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      standby ? CONNECT_TIMEOUT_STANDBY_MS : CONNECT_TIMEOUT_MS);
     set_resolve(t);
-    if (get->length) {
-        snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, get->offset,
-                 get->offset + get->length - 1);
-        curl_easy_setopt(easy, CURLOPT_RANGE, range);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_RANGE, NULL);
-    }
+    set_range(easy, get);
+    if (set_headers(t, own && p->private) < 0)
+        return -ENOMEM;
     return curl_multi_add_handle(source->multi, easy) == CURLM_OK ? 0 : -EIO;
 }
 
@@ -349,8 +384,12 @@ int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned 
         t->easy = new_handle(source, t);
     if (!t->easy)
         return -ENOMEM;
-    *t = (struct transfer){
-        .source = source, .get = get, .easy = t->easy, .resolve = t->resolve, .probe = probe};
+    *t = (struct transfer){.source = source,
+                           .get = get,
+                           .easy = t->easy,
+                           .resolve = t->resolve,
+                           .headers = t->headers,
+                           .probe = probe};
     t->begun_ms = dlf_now_ms();
     get->mirror = mirror;
     snprintf(url, sizeof(url), "%s%s", source->places[mirror].base, get->path);
@@ -424,6 +463,9 @@ static int outcome(struct transfer *t, CURLcode code)
         if (rc < 0)
             return rc;
     }
+    if (get->plain && t->position != get->plain->size)
+        return dlf_fail(&t->err, EIO, "the answer ends at byte %" PRIu64 " of %" PRIu64,
+                        t->position, get->plain->size);
     if (get->length)
         return dlf_fail(&t->err, EBADMSG,
                         "the object ends at byte %" PRIu64 ", %" PRIu64 " were expected",

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "format/err.h"
+#include "fuse/answer.h"
 #include "fuse/mirrors.h"
 #include "fuse/url.h"
 
@@ -61,6 +62,15 @@ struct dlf_get {
     uint64_t offset;
     uint64_t length; /* bytes of the range; 0: the whole object, of at most limit bytes */
     uint64_t limit;
+
+    /*
+     * Not NULL, and length 0: a plain file, from offset to its end. The answer must state the
+     * file's size; *plain is written before data gets the first byte. if_range: the validator of
+     * what was fetched before, NULL for none; when offset is not 0 and the file is another one by
+     * now, or the server does no ranges, its bytes come from the start.
+     */
+    struct dlf_plain_file *plain;
+    const char *if_range;
 
     /*
      * Body bytes and where in the object they lie. A server without ranges sends the whole object:
@@ -122,9 +132,9 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 
 /*
  * GETs a whole object without a digest to hold it against (the manifest), into out, which has room
- * bytes. Blocks. Tries one mirror after the other, none of *tried's, until one answers, and adds
- * them to *tried. Returns its length, *mirror is where it came from; or the code of the last one's
- * failure; -EAGAIN when none was left to try, err untouched. Only while no other transfer runs.
+ * bytes. Blocks. Tries one mirror, none of *tried's, and adds it to *tried; so one call after the
+ * other asks them all. Returns its length; -ENOENT, -EBADMSG or -EIO as done gets them; -EAGAIN
+ * when none was left to try, *mirror and err untouched. Only while no other transfer runs.
  */
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
                              unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err);

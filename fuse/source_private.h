@@ -35,6 +35,7 @@ struct transfer {
     struct dlf_get *get;
     void *easy;    /* CURL */
     void *resolve; /* struct curl_slist */
+    void *headers; /* the same: of the request, where it has one of its own; else the source's */
     struct dlf_answer answer;
     uint64_t position; /* offset in the object of the next body byte */
     bool checked;      /* status and headers are right */

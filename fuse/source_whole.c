@@ -1,4 +1,4 @@
-/* GETs a whole object that is small, from one mirror after the other, for who can wait for it. */
+/* GETs a whole object that is small, from one mirror, for who can wait for it. */
 #include <errno.h>
 #include <string.h>
 
@@ -73,14 +73,10 @@ static int next_untried(struct dlf_source *source, uint32_t tried)
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
                              unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err)
 {
-    int64_t n = -EAGAIN;
-    int next;
-    while ((next = next_untried(source, *tried)) >= 0) {
-        *tried |= (uint32_t)1 << next;
-        *mirror = (unsigned)next;
-        n = get_whole_from(source, (unsigned)next, path, out, room, err);
-        if (n >= 0)
-            return n;
-    }
-    return n;
+    int next = next_untried(source, *tried);
+    if (next < 0)
+        return -EAGAIN;
+    *tried |= (uint32_t)1 << next;
+    *mirror = (unsigned)next;
+    return get_whole_from(source, (unsigned)next, path, out, room, err);
 }

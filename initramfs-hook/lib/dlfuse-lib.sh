@@ -5,8 +5,8 @@
 # step may be called again: by another network interface, by a retry, by a restarted job.
 #
 #   dlfuse_prepare        modules loaded, private root made; any time before dlfuse_start, or not at all
-#   dlfuse_start URL      daemon started
-#   dlfuse_attach         image there? loop device and file system mounted, overlay prepared; 1: not yet
+#   dlfuse_start URL      from now on the image is on its way (dlfuse-boot.sh), until DLFUSE_ATTACHED is there: then
+#                         it is mounted, and the overlay prepared
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
 #   dlfuse_finish DIR     hand-over armed, resolver and the unit that tells of ready passed on; the last thing
 #                         before switch_root
@@ -25,7 +25,8 @@ DLFUSE_LOWER=/run/dlfuse-lower
 DLFUSE_OVERLAY=/run/dlfuse-overlay
 DLFUSE_UNIT=dlfuse-root.service
 DLFUSE_READY_UNIT=dlfuse-ready.service
-# Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), env, pid.
+# Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), fallback (one line,
+# if the root did not come lazily), env, pid.
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
 # Public keys that this machine trusts. The directory itself says that there are some: should its keys be missing or
@@ -118,7 +119,8 @@ dlfuse_fill_private_root() {
     done
 }
 
-# The options that say which manifests are taken, for mount and download; nothing when that is any.
+# The options that say which manifests are taken; nothing when that is any. A comma inside a value is escaped as libfuse
+# wants it.
 dlfuse_trust_options() {
     local options='' name value
     [ ! -d "$DLFUSE_KEYS" ] || options=,keys=$DLFUSE_KEYS
@@ -129,17 +131,24 @@ dlfuse_trust_options() {
     echo "${options#,}"
 }
 
-# The mount options that the kernel arguments ask for. A comma inside a value is escaped as libfuse wants it.
+# The options that say which image is wanted, and from where, for mount and download.
+dlfuse_store_options() {
+    local options value
+    options=$(dlfuse_trust_options)
+    for value in $(dlfuse_args rd.dlfuse.mirror); do
+        options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
+    done
+    echo "${options#,}"
+}
+
+# The mount options that the kernel arguments ask for.
 dlfuse_mount_options() {
-    local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg" name value
+    local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
     for name in cache fill filldelay fillrate prefetch boot; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
         options="$options,$name=$value"
     done
-    for value in $(dlfuse_args rd.dlfuse.mirror); do
-        options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
-    done
-    value=$(dlfuse_trust_options)
+    value=$(dlfuse_store_options)
     options="$options${value:+,$value}"
     ! dlfuse_flag rd.dlfuse.debug || options="$options,debug"
     echo "$options"
@@ -167,7 +176,7 @@ dlfuse_spawn() {
         # Waits for the program to run, so that nobody takes it for missing.
         systemctl start $DLFUSE_UNIT
     else
-        setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg &
+        setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg 9>&- &
         echo $! >$DLFUSE_STATE/pid
     fi
 }
@@ -193,18 +202,8 @@ dlfuse_prepare() {
     }
 }
 
-# dlfuse_start URL: 0 when the daemon has been started, now or before. Who comes while another does that leaves it to
-# the other: a watcher of addresses and dracut's main loop may see the same one.
-dlfuse_start() {
-    mkdir -p $DLFUSE_STATE
-    (
-        flock -n 9 || exit 0
-        # Not for the daemon: it would hold the lock for as long as it lives.
-        dlfuse_start_alone "$1" 9>&-
-    ) 9>$DLFUSE_STATE/lock
-}
-
-dlfuse_start_alone() {
+# dlfuse_start_daemon URL: 0 when the daemon has been started, now or before.
+dlfuse_start_daemon() {
     local stale=no
     # In this order: a mount that is seen here and a daemon that is gone afterwards mean that it died.
     ! dlfuse_is_mounted "$DLFUSE_MOUNT" || stale=yes
@@ -272,23 +271,24 @@ dlfuse_mount_lower() {
 
 dlfuse_overlay_kind() { dlfuse_arg rd.dlfuse.overlay || echo tmpfs; }
 
-# dlfuse_attach: 0 when the image is mounted at DLFUSE_LOWER, now or before; 1 when it is too early or failed.
-dlfuse_attach() {
+# dlfuse_attach_file FILE: the image in FILE is mounted at DLFUSE_LOWER. Else 1, and why says what failed; next is set
+# where the way that FILE came is the reason.
+dlfuse_attach_file() {
     local device
-    [ ! -e "$DLFUSE_ATTACHED" ] || return 0
-    [ -e "$DLFUSE_IMAGE" ] || return 1
-    device=$(dlfuse_attach_loop "$DLFUSE_IMAGE") || {
-        dlfuse_log 3 "cannot attach $DLFUSE_IMAGE to a loop device; does the kernel have the loop module?"
+    device=$(dlfuse_attach_loop "$1") || {
+        # shellcheck disable=SC2034 # the caller's
+        why="cannot attach $1 to a loop device; does the kernel have the loop module?" next=download
         return 1
     }
     # The hand-over opens the device inside the private root.
     [ -e "$DLFUSE_ROOT$device" ] || mknod -m 0600 "$DLFUSE_ROOT$device" b 7 "${device#/dev/loop}"
     dlfuse_mount_lower "$device" || {
-        dlfuse_log 3 "the image has no file system that this kernel can mount; rootfstype= names one"
+        # shellcheck disable=SC2034
+        why="the image has no file system that this kernel can mount; rootfstype= names one"
         losetup -d "$device"
         return 1
     }
-    if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
+    if [ "$(dlfuse_overlay_kind)" = tmpfs ] && ! dlfuse_is_mounted "$DLFUSE_OVERLAY"; then
         mkdir -p "$DLFUSE_OVERLAY"
         mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" &&
             mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"
@@ -325,7 +325,7 @@ dlfuse_pass_on_ready() {
 dlfuse_finish() {
     local device
     read -r device <"$DLFUSE_ATTACHED" || return 0
-    if [ "$(dlfuse_arg rd.dlfuse.handover || echo auto)" != 0 ]; then
+    if [ ! -e $DLFUSE_FALLBACK ] && [ "$(dlfuse_arg rd.dlfuse.handover || echo auto)" != 0 ]; then
         dlfuse handover "$DLFUSE_MOUNT" "$device" ||
             dlfuse_log 4 "the hand-over of $device is not armed: the daemon stays for as long as the node runs"
     fi
@@ -335,3 +335,6 @@ dlfuse_finish() {
     fi
     dlfuse_pass_on_ready "$1"
 }
+
+# shellcheck source=initramfs-hook/lib/dlfuse-boot.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-boot.sh"

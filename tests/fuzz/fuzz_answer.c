@@ -51,6 +51,25 @@ static void check(const struct dlf_answer *answer, long status, const struct dlf
         abort();
 }
 
+static void check_plain(const struct dlf_answer *answer, long status, uint64_t offset)
+{
+    uint64_t position = 77;
+    struct dlf_plain_file file = {.size = 77};
+    struct dlf_err err = {""};
+    int rc = dlf_answer_check_plain(answer, status, offset, &position, &file, &err);
+    if (rc < 0) {
+        if (!err.msg[0] || position != 77 || file.size != 77)
+            abort();
+        return;
+    }
+    /* It goes into a header line of the next request. */
+    for (const char *c = file.validator; *c; c++)
+        if (*c < ' ' || *c > '~')
+            abort();
+    if (position != (status == 206 ? offset : 0) || (status == 206 && position >= file.size))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dlf_answer answer = {0};
@@ -62,6 +81,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(&answer, data[0] | data[1] << 8, &question);
     check(&answer, 200, &question);
     check(&answer, 206, &question);
+    check_plain(&answer, data[0] | data[1] << 8, question.offset);
+    check_plain(&answer, 200, question.offset);
+    check_plain(&answer, 206, question.offset);
     dlf_answer_retry_after_ms(&answer);
     return 0;
 }

@@ -38,13 +38,16 @@ install_keys() {
 
 # called by dracut
 install() {
-    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd
     install_keys
+    # For rd.dlfuse.full=: those that the build host has.
+    inst_multiple -o zstd lz4 xz gzip
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
+    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-boot.sh" /usr/lib/dlfuse/dlfuse-boot.sh
     # Also without systemd in the initramfs: it is the booted system that runs it.
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-ready.service" /usr/lib/dlfuse/dlfuse-ready.service
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
@@ -52,6 +55,7 @@ install() {
     inst_hook pre-udev 90 "$moddir/dlfuse-prepare.sh"
     inst_hook initqueue/settled 90 "$moddir/dlfuse-attach.sh"
     inst_hook mount 90 "$moddir/dlfuse-mount.sh"
+    inst_hook emergency 50 "$moddir/dlfuse-emergency.sh"
     inst_hook pre-pivot 90 "$moddir/dlfuse-finish.sh"
     inst_script "$moddir/dlfuseroot.sh" /sbin/dlfuseroot
     if dracut_module_included systemd-initrd; then

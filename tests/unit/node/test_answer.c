@@ -52,8 +52,12 @@ static void test_a_new_status_line_forgets(void **state)
     take(&a, "Content-Range: bytes 1-2/3\r\n");
     take(&a, "Content-Encoding: gzip\r\n");
     take(&a, "Retry-After: 3\r\n");
+    take(&a, "Content-Length: 3\r\n");
+    take(&a, "ETag: \"x\"\r\n");
+    assert_true(a.has_length && a.has_total && a.etag[0]);
     assert_true(a.has_range && a.encoded && dlf_answer_retry_after_ms(&a) == 3000);
     take(&a, "HTTP/1.1 200 OK\r\n");
+    assert_true(!a.has_length && !a.has_total && !a.etag[0]);
     assert_true(!a.has_range && !a.encoded && dlf_answer_retry_after_ms(&a) == 0);
 }
 
@@ -86,6 +90,94 @@ static void test_statuses(void **state)
         assert_int_equal(check_status(broken[i], 10, false, &whole), -EIO);
     assert_true(dlf_status_redirects(301) && dlf_status_redirects(308));
     assert_false(dlf_status_redirects(304) || dlf_status_redirects(300));
+}
+
+/* What an answer of a plain file comes to, from offset 100 on where it is a 206. */
+static int check_plain(long status, uint64_t offset, const char *lines[],
+                       struct dlf_plain_file *file)
+{
+    struct dlf_answer a = {0};
+    struct dlf_err err = {""};
+    uint64_t position = 7;
+    for (; *lines; lines++)
+        take(&a, *lines);
+    *file = (struct dlf_plain_file){.size = 7};
+    int rc = dlf_answer_check_plain(&a, status, offset, &position, file, &err);
+    if (rc < 0)
+        assert_true(position == 7 && file->size == 7 && err.msg[0]);
+    else
+        assert_int_equal(position, status == 206 ? offset : 0);
+    return rc;
+}
+
+static int plain(long status, uint64_t offset, const char *line)
+{
+    struct dlf_plain_file file;
+    const char *lines[] = {line, NULL};
+    int rc = check_plain(status, offset, lines, &file);
+    if (rc == 0)
+        assert_int_equal(file.size, 1000);
+    return rc;
+}
+
+static void test_plain_files(void **state)
+{
+    (void)state;
+    assert_int_equal(plain(200, 0, "Content-Length: 1000\r\n"), 0);
+    assert_int_equal(plain(200, 100, "content-length:1000\r\n"), 0);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/1000\r\n"), 0);
+    /* Nobody could tell when they are complete. */
+    assert_int_equal(plain(200, 0, ""), -EBADMSG);
+    assert_int_equal(plain(200, 0, "Content-Length: -5\r\n"), -EBADMSG);
+    assert_int_equal(plain(200, 0, "Content-Length: 1000, 1000\r\n"), -EBADMSG);
+    assert_int_equal(plain(200, 0, "Content-Length: 99999999999999999999999\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Length: 900\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/*\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/1000x\r\n"), -EBADMSG);
+    /* Not the rest of it. */
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-998/1000\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 99-999/1000\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-1999/1000\r\n"), -EBADMSG);
+    assert_int_equal(plain(206, 100, "Content-Range: bytes 100-18446744073709551615/0\r\n"),
+                     -EBADMSG);
+    assert_int_equal(plain(206, 0, "Content-Range: bytes 0-999/1000\r\n"), -EBADMSG);
+    assert_int_equal(plain(404, 0, "Content-Length: 1000\r\n"), -ENOENT);
+    assert_int_equal(plain(416, 100, "Content-Range: bytes */50\r\n"), -EBADMSG);
+    assert_int_equal(plain(503, 0, "Content-Length: 1000\r\n"), -EIO);
+
+    struct dlf_plain_file file;
+    const char *chunked[] = {"Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n", NULL};
+    assert_int_equal(check_plain(200, 0, chunked, &file), -EBADMSG);
+    const char *packed[] = {"Content-Length: 1000\r\n", "Content-Encoding: gzip\r\n", NULL};
+    assert_int_equal(check_plain(200, 0, packed, &file), -EBADMSG);
+}
+
+/* What If-Range would send after these lines. */
+static void check_validator(const char *etag, const char *modified, const char *expected)
+{
+    struct dlf_plain_file file;
+    const char *lines[] = {"Content-Length: 1000\r\n", etag, modified, NULL};
+    assert_int_equal(check_plain(200, 0, lines, &file), 0);
+    assert_string_equal(file.validator, expected);
+}
+
+static void test_validators(void **state)
+{
+    static const char day[] = "Last-Modified: Fri, 02 Jan 2015 10:00:00 GMT \r\n";
+    static const char date[] = "Fri, 02 Jan 2015 10:00:00 GMT";
+    char longest[200] = "ETag: \"";
+    (void)state;
+    check_validator("ETag: \"abc\"\r\n", day, "\"abc\"");
+    check_validator("etag:\t\"\"\r\n", day, "\"\"");
+    check_validator("ETag: W/\"abc\"\r\n", day, date);
+    check_validator("ETag: abc\r\n", day, date);
+    check_validator("ETag: \"\r\n", day, date);
+    check_validator("ETag: \"a\x01z\"\r\n", day, date);
+    check_validator("", day, date);
+    check_validator("", "", "");
+    memset(longest + 7, 'x', 150);
+    strcpy(longest + 157, "\"\r\n");
+    check_validator(longest, day, date);
 }
 
 static uint64_t retry_after(const char *date, const char *value)
@@ -128,7 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges),     cmocka_unit_test(test_a_new_status_line_forgets),
         cmocka_unit_test(test_statuses),   cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_long_lines), cmocka_unit_test(test_plain_files),
+        cmocka_unit_test(test_validators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,7 @@ static void test_values(void **state)
     (void)state;
     assert_int_equal(parse("ro,_netdev,x-systemd.automount,cache=24M,fill=0,prefetch=0,timeout=9,"
                            "log=kmsg,rootfs,chroot=/run/dlfuse,allow_other,debug,"
+                           "trouble=/trouble,room=3K,"
                            "mirror=http://m/a\\,b/a.dlfuse",
                            &o, &err, copy),
                      0);
@@ -78,6 +79,8 @@ static void test_values(void **state)
     assert_int_equal(o.log, DLF_LOG_KMSG);
     assert_true(o.rootfs && o.allow_other && o.debug);
     assert_string_equal(o.chroot, "/run/dlfuse");
+    assert_string_equal(o.trouble, "/trouble");
+    assert_int_equal(o.room_bytes, 3072);
     assert_int_equal(o.url_count, 2);
     assert_string_equal(o.urls[0], "http://h/a.dlfuse");
     assert_string_equal(o.urls[1], "http://m/a,b/a.dlfuse");
@@ -111,16 +114,27 @@ static void test_trust(void **state)
 static void test_refusals(void **state)
 {
     static const char *const bad[] = {
-        "cache=1",      "cache=x",
-        "fill=2",       "fill=",
-        "prefetch=yes", "timeout=-1",
-        "log=tty",      "nonsense",
-        "cach=5M",      "timeout=1s",
-        "keys=",        "keys",
-        "serial=0",     "serial=x",
-        "serial=1.5",   "serial=18446744073709551616",
-        "serial=",      "digest=",
-        "digest=0123",  "digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"};
+        "cache=1",
+        "cache=x",
+        "fill=2",
+        "fill=",
+        "prefetch=yes",
+        "timeout=-1",
+        "log=tty",
+        "nonsense",
+        "cach=5M",
+        "timeout=1s",
+        "keys=",
+        "keys",
+        "serial=0",
+        "serial=x",
+        "serial=1.5",
+        "serial=18446744073709551616",
+        "serial=",
+        "digest=",
+        "room=lots",
+        "digest=0123",
+        "digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"};
     struct dlf_options o;
     struct dlf_err err;
     char copy[OPTIONS_MAX];

@@ -1,0 +1,270 @@
+/*
+ * dlfuse fetch: one plain file of a web server, complete or not at all. For images that are not in
+ * a store, where no digest tells whether bytes are right: so the server must say how long the file
+ * is, an answer that ends early is resumed where it ended, and only from the same file, which its
+ * ETag or its Last-Modified and length must show.
+ *
+ * One thread. What has been written cannot be taken back: standard output gets the file's first
+ * bytes even when this fails later, so the exit status counts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/commands.h"
+#include "fuse/log.h"
+#include "fuse/options.h"
+#include "fuse/source.h"
+#include "fuse/util.h"
+
+/* Milliseconds without a byte after which a transfer is given up and tried anew. */
+#define STALL_MS 10000
+
+struct fetch {
+    struct dlf_get get; /* first: callbacks get its address */
+    struct dlf_options options;
+    struct dlf_source *source;
+    char shown[DLF_URL_MAX];      /* the URL without credentials */
+    char base[DLF_URL_MAX];       /* up to the file's name */
+    char name[DLF_URL_MAX];       /* the rest, without a fragment */
+    struct dlf_plain_file answer; /* to the running attempt */
+    struct dlf_plain_file first;  /* to the attempt that brought the first byte */
+    char part[PATH_MAX];          /* what is written to; "" for standard output */
+    int fd;
+    bool compared;     /* the running attempt's answer with the first one */
+    uint64_t have;     /* bytes written */
+    uint64_t moved_ms; /* when the last of them was */
+    unsigned failures; /* since then */
+    bool finished;     /* the running attempt is over, with rc */
+    bool hopeless;     /* and another one would not help */
+    int rc;
+    struct dlf_err err;
+};
+
+static int refuse(struct fetch *f, int rc)
+{
+    f->hopeless = true;
+    return rc;
+}
+
+/* What the first answer says: is there room? */
+static int begin_file(struct fetch *f)
+{
+    f->first = f->answer;
+    if (f->options.room_bytes && f->first.size > f->options.room_bytes)
+        return refuse(f, dlf_fail(&f->err, ENOSPC,
+                                  "the file has %" PRIu64 " bytes, there is room for %" PRIu64,
+                                  f->first.size, f->options.room_bytes));
+    if (!f->options.quiet)
+        dlf_info("%s: %" PRIu64 " bytes", f->shown, f->first.size);
+    return 0;
+}
+
+static int compare_answers(struct fetch *f)
+{
+    f->compared = true;
+    if (!f->have)
+        return begin_file(f);
+    if (f->answer.size != f->first.size || strcmp(f->answer.validator, f->first.validator) != 0)
+        return refuse(f, dlf_fail(&f->err, ESTALE, "the file changed after %" PRIu64 " bytes of it",
+                                  f->have));
+    return 0;
+}
+
+static int write_all(struct fetch *f, const uint8_t *bytes, size_t size)
+{
+    while (size) {
+        ssize_t n = write(f->fd, bytes, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return refuse(f, dlf_fail(&f->err, errno, "cannot write after %" PRIu64 " bytes: %s",
+                                      f->have, strerror(errno)));
+        bytes += n;
+        size -= (size_t)n;
+        f->have += (uint64_t)n;
+    }
+    return 0;
+}
+
+static bool fetch_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    struct fetch *f = (struct fetch *)get;
+    int rc = f->compared ? 0 : compare_answers(f);
+    if (rc == 0 && offset + size > f->first.size)
+        rc = refuse(f, dlf_fail(&f->err, EBADMSG, "more than the file's %" PRIu64 " bytes come",
+                                f->first.size));
+    if (rc == 0 && offset + size > f->have) {
+        /* A server without ranges sends again what is here already. */
+        size_t skip = f->have > offset ? (size_t)(f->have - offset) : 0;
+        rc = write_all(f, bytes + skip, size - skip);
+        f->moved_ms = dlf_now_ms();
+        f->failures = 0;
+    }
+    f->rc = rc;
+    return rc == 0;
+}
+
+static void fetch_done(struct dlf_get *get, int rc, const struct dlf_err *err)
+{
+    struct fetch *f = (struct fetch *)get;
+    f->finished = true;
+    if (f->rc < 0)
+        return; /* what the data callback had to say */
+    f->rc = rc;
+    if (rc < 0)
+        f->err = *err;
+    if (rc == -ENOENT || rc == -EBADMSG)
+        f->hopeless = true;
+    if (rc == 0 && !f->have)
+        f->rc = refuse(f, dlf_fail(&f->err, EBADMSG, "the file is empty"));
+}
+
+static int attempt(struct fetch *f)
+{
+    f->get = (struct dlf_get){
+        .path = f->name,
+        .offset = f->have,
+        .limit = UINT64_MAX,
+        .plain = &f->answer,
+        .if_range = f->have ? f->first.validator : NULL,
+        .data = fetch_data,
+        .done = fetch_done,
+    };
+    f->compared = false;
+    f->finished = false;
+    f->rc = dlf_source_start(f->source, &f->get, 0);
+    if (f->rc < 0)
+        return dlf_fail(&f->err, -f->rc, "libcurl does not start a transfer");
+    while (!f->finished)
+        dlf_source_poll(f->source, 1000);
+    return f->rc;
+}
+
+/* May another attempt follow the one that failed? */
+static bool try_again(struct fetch *f)
+{
+    uint64_t timeout_ms = f->options.timeout_ms;
+    if (f->hopeless)
+        return false;
+    if (f->have && !f->first.validator[0]) {
+        struct dlf_err why = f->err;
+        dlf_fail(&f->err, EIO,
+                 "%s; it cannot be resumed: the server gives neither ETag nor Last-Modified",
+                 why.msg);
+        return false;
+    }
+    return !timeout_ms || dlf_now_ms() - f->moved_ms < timeout_ms;
+}
+
+static int get_file(struct fetch *f)
+{
+    f->moved_ms = dlf_now_ms();
+    while (attempt(f) < 0) {
+        if (!try_again(f))
+            return f->rc;
+        uint64_t wait_ms = dlf_backoff_ms(f->failures++);
+        if (!f->options.quiet)
+            dlf_warn("%s: %s; %" PRIu64 " bytes are here, next try in %" PRIu64 " ms", f->shown,
+                     f->err.msg, f->have, wait_ms);
+        usleep((useconds_t)(wait_ms * 1000));
+    }
+    return 0;
+}
+
+static int open_target(struct fetch *f)
+{
+    const char *target = f->options.target;
+    if (strcmp(target, "-") == 0) {
+        f->fd = STDOUT_FILENO;
+        return 0;
+    }
+    if (snprintf(f->part, sizeof(f->part), "%s.part", target) >= (int)sizeof(f->part))
+        return dlf_fail(&f->err, ENAMETOOLONG, "%s: the name is too long", target);
+    f->fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    return f->fd < 0 ? dlf_fail(&f->err, errno, "%s: %s", f->part, strerror(errno)) : 0;
+}
+
+/* Gives a complete file its name, and removes what is not complete. */
+static int close_target(struct fetch *f, int rc)
+{
+    if (!f->part[0] || f->fd < 0)
+        return rc;
+    if (rc == 0 && fsync(f->fd) < 0)
+        rc = dlf_fail(&f->err, errno, "%s: %s", f->part, strerror(errno));
+    close(f->fd);
+    if (rc == 0 && rename(f->part, f->options.target) < 0)
+        rc = dlf_fail(&f->err, errno, "%s: cannot be renamed to %s: %s", f->part, f->options.target,
+                      strerror(errno));
+    if (rc < 0)
+        unlink(f->part);
+    return rc;
+}
+
+/* Sets shown, base and name. */
+static int split_url(struct fetch *f)
+{
+    const char *url = f->options.urls[0];
+    struct dlf_url parts;
+    size_t length = strcspn(url, "#");
+    size_t slash = strcspn(url, "?#");
+    dlf_url_shown(f->shown, sizeof(f->shown), url);
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return dlf_fail(&f->err, EINVAL, "%s: not an http:// or https:// URL", f->shown);
+    if (strlen(url) >= DLF_URL_MAX)
+        return dlf_fail(&f->err, EINVAL, "%.80s...: the URL is too long", f->shown);
+    if (!dlf_url_split(&parts, url))
+        return dlf_fail(&f->err, EINVAL, "%s: not the URL of a server", f->shown);
+    while (url[slash - 1] != '/')
+        slash--;
+    if (slash <= strlen("https://") || strchr("?#", url[slash]))
+        return dlf_fail(&f->err, EINVAL, "%s: the URL does not end in a file's name", f->shown);
+    snprintf(f->base, sizeof(f->base), "%.*s", (int)slash, url);
+    snprintf(f->name, sizeof(f->name), "%.*s", (int)(length - slash), url + slash);
+    return 0;
+}
+
+static int check_arguments(struct fetch *f)
+{
+    if (f->options.url_count > 1)
+        return dlf_fail(&f->err, EINVAL, "-o mirror=: fetch takes one URL");
+    return split_url(f);
+}
+
+static struct dlf_source *open_source(const struct fetch *f)
+{
+    const char *bases[] = {f->base};
+    struct dlf_source_config config = {.bases = bases, .count = 1, .most = 1, .stall_ms = STALL_MS};
+    return dlf_source_new(&config);
+}
+
+int dlf_cmd_fetch(int argc, char **argv)
+{
+    struct fetch f = {.fd = -1};
+    int rc = dlf_options_parse(&f.options, argc, argv, &f.err);
+    if (rc == 0)
+        rc = check_arguments(&f);
+    if (rc < 0) {
+        fprintf(stderr, "dlfuse fetch: %s; see dlfuse --help\n", f.err.msg);
+        return DLF_EXIT_USAGE;
+    }
+    dlf_log_open(f.options.log, f.options.debug);
+    signal(SIGPIPE, SIG_IGN); /* a reader that has ended is an error like others */
+    rc = dlf_source_global_init(&f.err);
+    if (rc == 0)
+        rc = open_target(&f);
+    if (rc == 0) {
+        f.source = open_source(&f);
+        rc = f.source ? get_file(&f) : dlf_fail(&f.err, ENOMEM, "out of memory");
+        dlf_source_free(f.source);
+        rc = close_target(&f, rc);
+    }
+    if (rc < 0)
+        dlf_error("%s: %s", f.shown, f.err.msg);
+    return rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
+}

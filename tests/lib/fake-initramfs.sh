@@ -1,0 +1,55 @@
+#!/bin/sh
+# fake-initramfs.sh LIBRARY SECONDS URL [KERNEL-ARGUMENT...]: what an initramfs does with the shared library, up to the
+# mounted image, in a mount namespace of the caller's with an empty /run. Prints what it logged, then "KEY VALUE" lines.
+#
+# FAKE is shell code that is read after the library: what is different on this machine.
+
+DLFUSE_LIB=$1
+seconds=$2
+url=$3
+shift 3
+arguments=$*
+# shellcheck source=initramfs-hook/lib/dlfuse-lib.sh
+. "$DLFUSE_LIB/dlfuse-lib.sh"
+
+dlfuse_args() {
+    for _argument in $arguments; do
+        case $_argument in "$1"=*) echo "${_argument#*=}" ;; esac
+    done
+}
+dlfuse_arg() {
+    _value=$(dlfuse_args "$1" | sed -n '$p')
+    [ -n "$_value" ] && echo "$_value"
+}
+dlfuse_flag() { [ "$(dlfuse_arg "$1")" = 1 ]; }
+dlfuse_log() { echo "$2" >>/run/log; }
+# The machine's own files are no business of this.
+dlfuse_write_resolver() { :; }
+eval "$FAKE"
+
+mount -t tmpfs fake /run || exit 1
+dlfuse_prepare
+dlfuse_start "$url"
+ticks=0
+while [ ! -e "$DLFUSE_ATTACHED" ] && [ $ticks -lt $((seconds * 10)) ]; do
+    sleep 0.1
+    ticks=$((ticks + 1))
+done
+
+cat /run/log
+if [ -e "$DLFUSE_ATTACHED" ]; then
+    mkdir /run/root
+    dlfuse_mount_root /run/root && echo mounted yes
+    [ ! -e "$DLFUSE_FALLBACK" ] || echo "fallback $(cat "$DLFUSE_FALLBACK")"
+    echo "status $(dlfuse status "$DLFUSE_MOUNT" | sed -n 's/^state *//p')"
+    echo "sum $(cat /run/root/random/large.bin | sha256sum)"
+    echo "file $(stat -c '%s bytes, %b blocks' "$DLFUSE_FILE" 2>/dev/null)"
+    umount /run/root
+    umount "$DLFUSE_LOWER"
+    losetup -d "$(cat "$DLFUSE_ATTACHED")"
+else
+    dlfuse_diagnosis "$url"
+fi
+# The supervisor's lock tells whether it is still there.
+! flock -n "$DLFUSE_STATE/lock" true || echo supervisor gone
+dlfuse_kill_daemon
