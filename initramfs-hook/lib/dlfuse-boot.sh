@@ -45,6 +45,7 @@ DLFUSE_UNREACHABLE_SECONDS=60
 DLFUSE_IDLE_SECONDS=60
 # Memory that no image may take, beside an eighth of what is available.
 DLFUSE_SPARE_KIB=65536
+DLFUSE_MEMINFO=/proc/meminfo
 
 # dlfuse_note LEVEL TEXT: on the console and in the history.
 dlfuse_note() {
@@ -159,7 +160,7 @@ dlfuse_make_room() {
     local key value spare
     while read -r key value _; do
         [ "$key" != MemAvailable: ] || available_kib=$value
-    done </proc/meminfo
+    done <"$DLFUSE_MEMINFO"
     spare=$((available_kib / 8))
     [ $spare -ge $DLFUSE_SPARE_KIB ] || spare=$DLFUSE_SPARE_KIB
     room_kib=$((available_kib - spare))

@@ -42,7 +42,7 @@ if [ -e "$DLFUSE_ATTACHED" ]; then
     dlfuse_mount_root /run/root && echo mounted yes
     [ ! -e "$DLFUSE_FALLBACK" ] || echo "fallback $(cat "$DLFUSE_FALLBACK")"
     echo "status $(dlfuse status "$DLFUSE_MOUNT" | sed -n 's/^state *//p')"
-    echo "sum $(cat /run/root/random/large.bin | sha256sum)"
+    echo "sum $(sha256sum </run/root/random/large.bin)"
     echo "file $(stat -c '%s bytes, %b blocks' "$DLFUSE_FILE" 2>/dev/null)"
     umount /run/root
     umount "$DLFUSE_LOWER"
