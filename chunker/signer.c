@@ -11,9 +11,7 @@
 #include <unistd.h>
 
 #include "chunker/io.h"
-
-/* Bytes of a file of checksums, signatures included: 500 files and more. */
-#define SUMS_MAX ((size_t)64 << 10)
+#include "format/sums.h"
 
 bool signer_paths_add(struct signer_paths *paths, const char *path)
 {
@@ -126,15 +124,15 @@ static int replace_file(const char *path, const char *text, size_t size, struct 
 
 int signer_sign_sums(const struct signer *signer, const char *path, struct dlf_err *err)
 {
-    size_t room = SUMS_MAX + DLF_SIGNATURES_TEXT_MAX + 1;
+    size_t room = DLF_SUMS_MAX + DLF_SIGNATURES_TEXT_MAX + 1;
     struct dlf_err why;
     char *text = malloc(room);
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
-    ssize_t n = read_file(path, text, SUMS_MAX + 1, err);
+    ssize_t n = read_file(path, text, DLF_SUMS_MAX + 1, err);
     int rc = n < 0 ? (int)n : 0;
-    if (n > (ssize_t)SUMS_MAX)
-        rc = dlf_fail(err, EFBIG, "%s: it has over %zu bytes", path, SUMS_MAX);
+    if (n > (ssize_t)DLF_SUMS_MAX)
+        rc = dlf_fail(err, EFBIG, "%s: it has over %zu bytes", path, DLF_SUMS_MAX);
     if (rc == 0) {
         int64_t size = sign_text(signer, text, (size_t)n, room, &why);
         rc = size < 0 ? (int)size : replace_file(path, text, (size_t)size, &why);

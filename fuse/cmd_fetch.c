@@ -4,8 +4,12 @@
  * is, an answer that ends early is resumed where it ended, and only from the same file, which its
  * ETag or its Last-Modified and length must show.
  *
+ * With trusted keys there is a digest: of URL.sums, a list of checksums that one of them has signed
+ * and that is fetched before any byte of the file. A list says nothing of serials, and a digest of
+ * a manifest nothing of a file: who wants one of these gets no file.
+ *
  * One thread. What has been written cannot be taken back: standard output gets the file's first
- * bytes even when this fails later, so the exit status counts.
+ * bytes even when this fails later, also because of its digest, so the exit status counts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +17,18 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "format/sums.h"
 #include "fuse/commands.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
 #include "fuse/source.h"
 #include "fuse/util.h"
+
+#define SUMS_SUFFIX ".sums"
 
 /* Milliseconds without a byte after which a transfer is given up and tried anew. */
 #define STALL_MS 10000
@@ -34,6 +42,8 @@ struct fetch {
     char name[DLF_URL_MAX];       /* the rest, without a fragment */
     struct dlf_plain_file answer; /* to the running attempt */
     struct dlf_plain_file first;  /* to the attempt that brought the first byte */
+    struct dlf_sha256 wanted;     /* with keys: what the sums say */
+    struct dlf_sha256_ctx *hash;  /* the same: of what was written; else NULL */
     char part[PATH_MAX];          /* what is written to; "" for standard output */
     int fd;
     bool compared;     /* the running attempt's answer with the first one */
@@ -85,6 +95,8 @@ static int write_all(struct fetch *f, const uint8_t *bytes, size_t size)
         if (n < 0)
             return refuse(f, dlf_fail(&f->err, errno, "cannot write after %" PRIu64 " bytes: %s",
                                       f->have, strerror(errno)));
+        if (f->hash)
+            dlf_sha256_add(f->hash, bytes, (size_t)n);
         bytes += n;
         size -= (size_t)n;
         f->have += (uint64_t)n;
@@ -162,19 +174,108 @@ static bool try_again(struct fetch *f)
     return !timeout_ms || dlf_now_ms() - f->moved_ms < timeout_ms;
 }
 
-static int get_file(struct fetch *f)
+/* After a failed attempt: waits for the next one. False when there is none. */
+static bool wait_for_next(struct fetch *f)
+{
+    if (!try_again(f))
+        return false;
+    uint64_t wait_ms = dlf_backoff_ms(f->failures++);
+    if (!f->options.quiet)
+        dlf_warn("%s: %s; %" PRIu64 " bytes are here, next try in %" PRIu64 " ms", f->shown,
+                 f->err.msg, f->have, wait_ms);
+    usleep((useconds_t)(wait_ms * 1000));
+    return true;
+}
+
+static void begin_attempts(struct fetch *f)
 {
     f->moved_ms = dlf_now_ms();
-    while (attempt(f) < 0) {
-        if (!try_again(f))
+    f->failures = 0;
+}
+
+/* Are these the bytes that the signed sums are about? */
+static int check_digest(struct fetch *f)
+{
+    char wanted[DLF_SHA256_HEX + 1];
+    char found[DLF_SHA256_HEX + 1];
+    struct dlf_sha256 digest = dlf_sha256_end(f->hash);
+    f->hash = NULL;
+    if (dlf_sha256_equal(&digest, &f->wanted))
+        return 0;
+    dlf_sha256_hex(&f->wanted, wanted);
+    dlf_sha256_hex(&digest, found);
+    return dlf_fail(&f->err, EKEYREJECTED,
+                    "refused: its SHA-256 is %s, and the signed sums want %s: it was changed, or "
+                    "the sums are of another version",
+                    found, wanted);
+}
+
+static int get_file(struct fetch *f)
+{
+    begin_attempts(f);
+    while (attempt(f) < 0)
+        if (!wait_for_next(f))
             return f->rc;
-        uint64_t wait_ms = dlf_backoff_ms(f->failures++);
-        if (!f->options.quiet)
-            dlf_warn("%s: %s; %" PRIu64 " bytes are here, next try in %" PRIu64 " ms", f->shown,
-                     f->err.msg, f->have, wait_ms);
-        usleep((useconds_t)(wait_ms * 1000));
+    return f->hash ? check_digest(f) : 0;
+}
+
+/* The text of URL.sums into text; its length. */
+static int64_t get_sums(struct fetch *f, const char *path, char *text, size_t room)
+{
+    begin_attempts(f);
+    for (;;) {
+        uint32_t tried = 0;
+        unsigned mirror;
+        int64_t n =
+            dlf_source_get_whole(f->source, path, &tried, &mirror, (uint8_t *)text, room, &f->err);
+        if (n >= 0)
+            return n;
+        if (n == -EAGAIN)
+            dlf_fail(&f->err, EAGAIN, "the server has asked to be left alone for a while");
+        f->hopeless = n == -ENOENT || n == -EBADMSG;
+        if (wait_for_next(f))
+            continue;
+        struct dlf_err why = f->err;
+        return dlf_fail(&f->err, (int)-n, "its signed sums cannot be had: %s", why.msg);
     }
+}
+
+/* Sets wanted, from a text that a trusted key has signed. */
+static int read_sums(struct fetch *f, const char *path, const char *text, size_t size)
+{
+    char signed_by[DLF_KEY_ID_HEX + 1];
+    char name[DLF_URL_MAX];
+    struct dlf_err why;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(f->name, "?"), f->name);
+    int64_t body = dlf_trust_text(&f->options.trust, DLF_SIGNS_SUMS, text, size, signed_by, &why);
+    if (body < 0)
+        return dlf_fail(&f->err, (int)-body, "%s%s: %s", dlf_source_mirror_base(f->source, 0), path,
+                        why.msg);
+    int rc = dlf_sums_find(text, (size_t)body, name, &f->wanted, &why);
+    if (rc < 0)
+        return dlf_fail(&f->err, -rc, "%s%s: refused: %s", dlf_source_mirror_base(f->source, 0),
+                        path, why.msg);
+    if (!f->options.quiet)
+        dlf_info("%s: its sums are signed by key %s", f->shown, signed_by);
     return 0;
+}
+
+/* Where keys were given: what the file's bytes must be. */
+static int ask_for_sums(struct fetch *f)
+{
+    const size_t room = DLF_SUMS_MAX + DLF_SIGNATURES_TEXT_MAX;
+    const char *query = f->name + strcspn(f->name, "?");
+    char path[DLF_URL_MAX + sizeof(SUMS_SUFFIX)];
+    if (!f->options.trust.keys_from)
+        return 0;
+    snprintf(path, sizeof(path), "%.*s" SUMS_SUFFIX "%s", (int)(query - f->name), f->name, query);
+    char *text = malloc(room);
+    f->hash = dlf_sha256_begin();
+    int64_t n = text && f->hash ? get_sums(f, path, text, room)
+                                : dlf_fail(&f->err, ENOMEM, "out of memory");
+    int rc = n < 0 ? (int)n : read_sums(f, path, text, (size_t)n);
+    free(text);
+    return rc;
 }
 
 static int open_target(struct fetch *f)
@@ -231,8 +332,14 @@ static int split_url(struct fetch *f)
 
 static int check_arguments(struct fetch *f)
 {
+    const struct dlf_trust *trust = &f->options.trust;
     if (f->options.url_count > 1)
         return dlf_fail(&f->err, EINVAL, "-o mirror=: fetch takes one URL");
+    if (trust->serial_min || trust->digest_given)
+        return dlf_fail(&f->err, EINVAL,
+                        "-o %s=: refused: it is about a manifest, and nothing shows which version "
+                        "a plain file is",
+                        trust->serial_min ? "serial" : "digest");
     return split_url(f);
 }
 
@@ -241,6 +348,20 @@ static struct dlf_source *open_source(const struct fetch *f)
     const char *bases[] = {f->base};
     struct dlf_source_config config = {.bases = bases, .count = 1, .most = 1, .stall_ms = STALL_MS};
     return dlf_source_new(&config);
+}
+
+static int transfer(struct fetch *f)
+{
+    f->source = open_source(f);
+    if (!f->source)
+        return dlf_fail(&f->err, ENOMEM, "out of memory");
+    int rc = ask_for_sums(f);
+    if (rc == 0)
+        rc = get_file(f);
+    if (f->hash)
+        dlf_sha256_end(f->hash);
+    dlf_source_free(f->source);
+    return rc;
 }
 
 int dlf_cmd_fetch(int argc, char **argv)
@@ -257,11 +378,11 @@ int dlf_cmd_fetch(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a reader that has ended is an error like others */
     rc = dlf_source_global_init(&f.err);
     if (rc == 0)
+        rc = dlf_trust_open(&f.options.trust, &f.err);
+    if (rc == 0)
         rc = open_target(&f);
     if (rc == 0) {
-        f.source = open_source(&f);
-        rc = f.source ? get_file(&f) : dlf_fail(&f.err, ENOMEM, "out of memory");
-        dlf_source_free(f.source);
+        rc = transfer(&f);
         rc = close_target(&f, rc);
     }
     if (rc < 0)

@@ -23,8 +23,9 @@
 # PAUSE. How long it is from the daemon's report, DLFUSE_TROUBLE: "unreachable MESSAGE" or "unusable MESSAGE" for as
 # long as that is so, "here MESSAGE" when this machine is the reason.
 #
-# Trusted keys hold on every way: the daemon and download get the same options, and what they refuse is not attached;
-# a whole image is not taken where there are trusted keys.
+# Trusted keys hold on every way: the daemon, download and fetch get the same options (dlfuse_trust_options), and what
+# they refuse is not attached. With keys a whole image needs signed sums beside it; with a serial or a digest, which
+# only manifests have, none is taken.
 #
 # Once the image is mounted nothing falls back any more: the daemon keeps trying.
 
@@ -220,11 +221,13 @@ dlfuse_unpacker() {
 }
 
 # dlfuse_fetch_into URL FILE: complete, unpacked and sparse, or not at all; why says what failed. The exit status of
-# each program counts. A plain image may have more zeros than there is memory; a packed one takes its size at least.
+# each program counts: that of fetch alone says, and only at the end, whether the bytes are those that were signed. So
+# FILE is nobody's before. A plain image may have more zeros than there is memory; a packed one takes its size at least.
 dlfuse_fetch_into() {
     local program options state="$DLFUSE_STATE" written=0 fetched unpacked
     program=$(dlfuse_unpacker "$1")
-    options="timeout=$DLFUSE_IDLE_SECONDS"
+    options=$(dlfuse_trust_options)
+    options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
     if [ -n "$program" ]; then
         command -v "$program" >/dev/null || {
             why="$1 needs the program $program, which this initramfs does not have (dracut --install $program)"
@@ -266,11 +269,10 @@ dlfuse_full_urls() {
 
 # dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory.
 dlfuse_full() {
-    local url key
-    # A plain image says nothing of who made it.
-    for key in /etc/dlfuse/keys/*.pem; do
-        [ -e "$key" ] || continue
-        why="no whole image is taken, because it is not signed and $key is trusted: $why"
+    local url name
+    for name in rd.dlfuse.serial rd.dlfuse.digest; do
+        dlfuse_arg $name >/dev/null || continue
+        why="no whole image is taken, because nothing shows which version it is and $name= wants one: $why"
         return 1
     done
     rm -f "$DLFUSE_RAM"/*

@@ -119,7 +119,7 @@ dlfuse_fill_private_root() {
     done
 }
 
-# The options that say which manifests are taken; nothing when that is any. A comma inside a value is escaped as libfuse
+# The options that say what is taken, for mount, download and fetch; nothing when that is anything. A comma inside a value is escaped as libfuse
 # wants it.
 dlfuse_trust_options() {
     local options='' name value

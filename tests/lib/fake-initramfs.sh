@@ -2,7 +2,8 @@
 # fake-initramfs.sh LIBRARY SECONDS URL [KERNEL-ARGUMENT...]: what an initramfs does with the shared library, up to the
 # mounted image, in a mount namespace of the caller's with an empty /run. Prints what it logged, then "KEY VALUE" lines.
 #
-# FAKE is shell code that is read after the library: what is different on this machine.
+# FAKE is shell code that is read after the library: what is different on this machine. UNTIL=failed ends it when all
+# ways have failed once.
 
 DLFUSE_LIB=$1
 seconds=$2
@@ -32,6 +33,7 @@ dlfuse_prepare
 dlfuse_start "$url"
 ticks=0
 while [ ! -e "$DLFUSE_ATTACHED" ] && [ $ticks -lt $((seconds * 10)) ]; do
+    [ "${UNTIL:-}" != failed ] || [ ! -s "$DLFUSE_FAILED" ] || break
     sleep 0.1
     ticks=$((ticks + 1))
 done
