@@ -360,9 +360,7 @@ static int begin_request(struct transfer *t, const char *url)
     bool standby = dlf_mirrors_other_up(&source->mirrors, get->mirror);
     t->answer = (struct dlf_answer){0};
     t->curl_error[0] = 0;
-    t->last_ms = dlf_now_ms();
-    t->window_ms = t->last_ms;
-    t->window_bytes = 0;
+    dlf_transfer_watch(t);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
     curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);

@@ -48,8 +48,10 @@ struct transfer {
     uint64_t begun_ms;
     uint64_t bytes;   /* of bodies */
     uint64_t last_ms; /* when bytes came last */
-    uint64_t window_ms;
-    uint64_t window_bytes; /* since then */
+    uint64_t window_ms;     /* the speed is measured since then, */
+    uint64_t window_bytes;  /* with so many bytes, */
+    uint64_t earlier_ms;    /* and so long before it, */
+    uint64_t earlier_bytes; /* with so many */
     int rc;                /* why the write callback ended the transfer; 0 if it did not */
     struct dlf_err err;
     char curl_error[256]; /* CURL_ERROR_SIZE */
@@ -89,6 +91,9 @@ void dlf_transfer_answered(struct transfer *t, uint64_t rtt_us);
 
 /* Tells the mirrors' health what the transfer came to. */
 void dlf_transfer_mark(struct transfer *t, int rc);
+
+/* Begins to measure t's speed. */
+void dlf_transfer_watch(struct transfer *t);
 
 /* Ends what is too slow. */
 void dlf_source_watch(struct dlf_source *source);

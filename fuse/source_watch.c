@@ -103,6 +103,24 @@ void dlf_transfer_mark(struct transfer *t, int rc)
     dlf_mirrors_ended(mirrors, i, t->trial);
 }
 
+void dlf_transfer_watch(struct transfer *t)
+{
+    t->last_ms = dlf_now_ms();
+    t->window_ms = t->last_ms;
+    t->window_bytes = 0;
+    t->earlier_ms = 0;
+    t->earlier_bytes = 0;
+}
+
+/* Forgets in halves: a good beginning hides what comes afterwards for half a window longer. */
+static void move_window(struct transfer *t, uint64_t now)
+{
+    t->earlier_ms = now - t->window_ms;
+    t->earlier_bytes = t->window_bytes;
+    t->window_ms = now;
+    t->window_bytes = 0;
+}
+
 /* No byte for too long, or too few of them? Sets t->rc and t->err. */
 static bool too_slow(struct transfer *t, uint64_t now)
 {
@@ -112,16 +130,15 @@ static bool too_slow(struct transfer *t, uint64_t now)
     uint64_t stall = source->stall_ms;
     if (standby && !source->patience && stall > STALL_STANDBY_MS)
         stall = STALL_STANDBY_MS;
-    uint64_t window = now - t->window_ms;
+    uint64_t window = now - t->window_ms + t->earlier_ms;
+    uint64_t bytes = t->window_bytes + t->earlier_bytes;
     if (now - t->last_ms >= stall)
         t->rc = dlf_fail(&t->err, EIO, "no byte came for %" PRIu64 " ms", now - t->last_ms);
-    else if (window >= stall && t->window_bytes * 1000 < floor * window)
-        t->rc = dlf_fail(&t->err, EIO, "too slow: %" PRIu64 " bytes in %" PRIu64 " ms",
-                         t->window_bytes, window);
-    else if (window >= stall) {
-        t->window_ms = now;
-        t->window_bytes = 0;
-    }
+    else if (window >= stall && bytes * 1000 < floor * window)
+        t->rc = dlf_fail(&t->err, EIO, "too slow: %" PRIu64 " bytes in %" PRIu64 " ms", bytes,
+                         window);
+    else if (now - t->window_ms >= stall / 2)
+        move_window(t, now);
     return t->rc < 0;
 }
 
@@ -135,9 +152,7 @@ void dlf_source_watch(struct dlf_source *source)
         if (!t->get)
             continue;
         if (late) {
-            t->last_ms = now;
-            t->window_ms = now;
-            t->window_bytes = 0;
+            dlf_transfer_watch(t);
         } else if (too_slow(t, now)) {
             if (!t->probe && source->patience < PATIENCE_MAX)
                 source->patience++;
