@@ -155,6 +155,7 @@ static int open_image(struct download *d, struct dlf_err *err)
         .urls = d->options.urls,
         .url_count = d->options.url_count,
         .trust = &d->options.trust,
+        .http = &d->options.http,
         .cache_fd = fd,
         .cache_name = d->part,
         .cache_bytes = UINT64_MAX,
@@ -222,7 +223,10 @@ int dlf_cmd_download(int argc, char **argv)
     if (rc == 0)
         rc = dlf_trust_open(&d.options.trust, &err);
     if (rc == 0)
+        rc = dlf_http_open(&d.options.http, &err);
+    if (rc == 0)
         rc = open_image(&d, &err);
+    dlf_http_close(&d.options.http);
     if (rc == 0)
         rc = check_room(&d, &err);
     if (rc == 0) {

@@ -346,12 +346,25 @@ static int check_arguments(struct fetch *f)
 static struct dlf_source *open_source(const struct fetch *f)
 {
     const char *bases[] = {f->base};
-    struct dlf_source_config config = {.bases = bases, .count = 1, .most = 1, .stall_ms = STALL_MS};
+    const struct dlf_http *http = &f->options.http;
+    struct dlf_source_config config = {
+        .bases = bases,
+        .count = 1,
+        .most = 1,
+        .stall_ms = STALL_MS,
+        .proxy = http->proxy,
+        .ca = http->ca,
+        .ca_size = http->ca_size,
+        .header_lines = http->header_lines,
+    };
     return dlf_source_new(&config);
 }
 
 static int transfer(struct fetch *f)
 {
+    if (f->options.http.ca && !dlf_source_takes_ca())
+        return dlf_fail(&f->err, ENOTSUP, "-o ca=%s: needs libcurl 7.77 or newer",
+                        f->options.http.ca_from);
     f->source = open_source(f);
     if (!f->source)
         return dlf_fail(&f->err, ENOMEM, "out of memory");
@@ -380,11 +393,14 @@ int dlf_cmd_fetch(int argc, char **argv)
     if (rc == 0)
         rc = dlf_trust_open(&f.options.trust, &f.err);
     if (rc == 0)
+        rc = dlf_http_open(&f.options.http, &f.err);
+    if (rc == 0)
         rc = open_target(&f);
     if (rc == 0) {
         rc = transfer(&f);
         rc = close_target(&f, rc);
     }
+    dlf_http_close(&f.options.http);
     if (rc < 0)
         dlf_error("%s: %s", f.shown, f.err.msg);
     return rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;

@@ -141,6 +141,7 @@ static int open_image(struct mount *m, struct dlf_err *err)
         .urls = o->urls,
         .url_count = o->url_count,
         .trust = &o->trust,
+        .http = &o->http,
         .cache_fd = -1,
         .cache_bytes = o->cache_bytes,
         .prefetch = o->prefetch,
@@ -227,6 +228,8 @@ static int serve(struct mount *m, char *name0)
         become_rootfs_daemon(name0);
     if (rc == 0)
         rc = dlf_trust_open(&o->trust, &err); /* its directory is outside the new root */
+    if (rc == 0)
+        rc = dlf_http_open(&o->http, &err); /* its files too */
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
     if (rc == 0 && o->trouble)
@@ -234,6 +237,7 @@ static int serve(struct mount *m, char *name0)
     drop_capabilities(o);
     if (rc == 0)
         rc = open_mount(m, &err);
+    dlf_http_close(&o->http);
     if (rc < 0) {
         dlf_error("%s", err.msg);
         dlf_trouble(DLF_TROUBLE_HERE, err.msg);

@@ -15,6 +15,7 @@
 #include "format/err.h"
 #include "format/manifest.h"
 #include "fuse/cache.h"
+#include "fuse/http.h"
 #include "fuse/scheduler.h"
 #include "fuse/trust.h"
 
@@ -24,6 +25,7 @@ struct dlf_image_config {
     const char *const *urls; /* of NAME.dlfuse, mirrors of each other; DLF_MIRRORS_MAX at most */
     unsigned url_count;
     const struct dlf_trust *trust; /* opened; kept by the caller until dlf_image_open returns */
+    const struct dlf_http *http;   /* the same */
     int cache_fd;                  /* the cache's file, taken over; -1: a memfd */
     const char *cache_name;        /* of cache_fd's file, for messages; kept by the caller */
     uint64_t cache_bytes;          /* of content held at a time */

@@ -174,7 +174,14 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         .most = DLF_SCHED_RUNS_MAX,
         .stall_ms = stall,
         .probe_path = at->file,
+        .proxy = config->http->proxy,
+        .ca = config->http->ca,
+        .ca_size = config->http->ca_size,
+        .header_lines = config->http->header_lines,
     };
+    if (web.ca && !dlf_source_takes_ca())
+        return dlf_fail(err, ENOTSUP, "-o ca=%s: needs libcurl 7.77 or newer",
+                        config->http->ca_from);
     struct dlf_source *source = dlf_source_new(&web);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "format/text.h"
+#include "fuse/url.h"
 
 /* Percent of RAM that the cache may take when nothing is said. */
 #define CACHE_PERCENT 50
@@ -129,10 +130,34 @@ static bool set_trust(struct dlf_trust *trust, const char *name, const char *val
     return true;
 }
 
+/* What requests need; -ENOENT when name is none of these. */
+static int set_http(struct dlf_http *http, const char *name, const char *value, struct dlf_err *err)
+{
+    struct dlf_url parts;
+    char shown[DLF_URL_MAX];
+    if (strcmp(name, "proxy") == 0) {
+        dlf_url_shown(shown, sizeof(shown), value);
+        if (!dlf_url_split(&parts, value))
+            return dlf_fail(err, EINVAL,
+                            "-o proxy=%.300s: not http://HOST:PORT or https://HOST:PORT", shown);
+        http->proxy = value;
+    } else if (strcmp(name, "ca") == 0) {
+        http->ca_from = value;
+    } else if (strcmp(name, "headers") == 0) {
+        http->headers_from = value;
+    } else {
+        return -ENOENT;
+    }
+    return *value ? 0 : dlf_fail(err, EINVAL, "-o %s=: a file is missing", name);
+}
+
 static int set_value(struct dlf_options *o, const char *name, const char *value,
                      struct dlf_err *err)
 {
     bool ok = true;
+    int rc = set_http(&o->http, name, value, err);
+    if (rc != -ENOENT)
+        return rc;
     if (strcmp(name, "cache") == 0)
         ok = dlf_parse_size(value, &o->cache_bytes) && o->cache_bytes >= CACHE_MIN;
     else if (strcmp(name, "fill") == 0)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "format/err.h"
+#include "fuse/http.h"
 #include "fuse/log.h"
 #include "fuse/trust.h"
 
@@ -34,6 +35,7 @@ struct dlf_options {
     bool allow_other;
     const char *chroot;     /* NULL: none */
     struct dlf_trust trust; /* what was said of it; its keys are not read yet */
+    struct dlf_http http;   /* the same; its files are not read yet */
     const char *trouble;    /* the file for dlf_trouble, below chroot; NULL: none */
     uint64_t room_bytes;    /* the longest file that fetch takes; 0: no limit */
 };

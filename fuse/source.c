@@ -92,6 +92,7 @@ struct dlf_source *dlf_source_new(const struct dlf_source_config *config)
     source->transfer_count = config->most + DLF_MIRRORS_MAX;
     source->transfers = calloc(source->transfer_count, sizeof(*source->transfers));
     source->stall_ms = config->stall_ms;
+    source->ca_size = config->ca_size;
     bool ok = source->multi && source->transfers && copy_text(&source->ca, config->ca) &&
               copy_text(&source->proxy, config->proxy) &&
               copy_text(&source->probe_path, config->probe_path) &&
@@ -262,6 +263,35 @@ static int on_close_socket(void *cookie, curl_socket_t fd)
     return close(fd);
 }
 
+#if LIBCURL_VERSION_NUM >= 0x074d00
+bool dlf_source_takes_ca(void)
+{
+    return true;
+}
+
+/* These and none of the system's, for proxies too. As bytes: their file may be out of reach now. */
+static void set_ca(CURL *easy, char *ca, size_t size)
+{
+    struct curl_blob blob = {.data = ca, .len = size, .flags = CURL_BLOB_NOCOPY};
+    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+}
+#else
+bool dlf_source_takes_ca(void)
+{
+    return false;
+}
+
+static void set_ca(CURL *easy, char *ca, size_t size)
+{
+    (void)easy; /* nobody gives any */
+    (void)ca;
+    (void)size;
+}
+#endif
+
 static CURL *new_handle(struct dlf_source *source, struct transfer *t)
 {
     CURL *easy = curl_easy_init();
@@ -278,8 +308,9 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
 #endif
     if (source->proxy)
         curl_easy_setopt(easy, CURLOPT_PROXY, source->proxy);
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     if (source->ca)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, source->ca);
+        set_ca(easy, source->ca, source->ca_size);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);

@@ -95,10 +95,14 @@ struct dlf_source_config {
     unsigned stall_ms;      /* a transfer with no byte for so long is ended */
     const char *probe_path; /* a small object that every mirror has; NULL: no probes */
     const char *proxy;      /* NULL: as the environment says */
-    const char *ca;         /* file of certificates; NULL: the system's */
+    const char *ca;         /* PEM certificates that are trusted; NULL: the system's */
+    size_t ca_size;
     /* Sent to the bases' own servers and to nobody else, NULL-terminated. NULL: none. */
     const char *const *header_lines;
 };
+
+/* Can certificates be given? An old libcurl takes none but from files. */
+bool dlf_source_takes_ca(void);
 
 /* Copies everything. NULL when out of memory, or a base is no URL of a server. */
 struct dlf_source *dlf_source_new(const struct dlf_source_config *config);

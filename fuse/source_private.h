@@ -46,13 +46,13 @@ struct transfer {
     bool pinned; /* to the mirror's last known address */
     unsigned hops;
     uint64_t begun_ms;
-    uint64_t bytes;   /* of bodies */
-    uint64_t last_ms; /* when bytes came last */
+    uint64_t bytes;         /* of bodies */
+    uint64_t last_ms;       /* when bytes came last */
     uint64_t window_ms;     /* the speed is measured since then, */
     uint64_t window_bytes;  /* with so many bytes, */
     uint64_t earlier_ms;    /* and so long before it, */
     uint64_t earlier_bytes; /* with so many */
-    int rc;                /* why the write callback ended the transfer; 0 if it did not */
+    int rc;                 /* why the write callback ended the transfer; 0 if it did not */
     struct dlf_err err;
     char curl_error[256]; /* CURL_ERROR_SIZE */
 };
@@ -65,7 +65,8 @@ struct dlf_source {
     struct dlf_get probes[DLF_MIRRORS_MAX];
     char *probe_path;
     char *proxy;
-    char *ca;
+    char *ca; /* PEM */
+    size_t ca_size;
     void *headers; /* struct curl_slist */
     unsigned most;
     unsigned running; /* without probes */

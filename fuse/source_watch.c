@@ -135,8 +135,8 @@ static bool too_slow(struct transfer *t, uint64_t now)
     if (now - t->last_ms >= stall)
         t->rc = dlf_fail(&t->err, EIO, "no byte came for %" PRIu64 " ms", now - t->last_ms);
     else if (window >= stall && bytes * 1000 < floor * window)
-        t->rc = dlf_fail(&t->err, EIO, "too slow: %" PRIu64 " bytes in %" PRIu64 " ms", bytes,
-                         window);
+        t->rc =
+            dlf_fail(&t->err, EIO, "too slow: %" PRIu64 " bytes in %" PRIu64 " ms", bytes, window);
     else if (now - t->window_ms >= stall / 2)
         move_window(t, now);
     return t->rc < 0;

@@ -3,38 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "fuse/file.h"
 
 #define KEY_SUFFIX ".pem"
-
-/* The file's bytes into text; their number, or -errno. One byte more than allowed is seen. */
-static ssize_t read_file(int dir_fd, const char *name, char *text, size_t room)
-{
-    struct stat st;
-    size_t size = 0;
-    ssize_t n = 1;
-    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return -EINVAL;
-    }
-    while (n > 0 && size < room) {
-        n = read(fd, text + size, room - size);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            size += (size_t)n;
-    }
-    int rc = n < 0 ? -errno : 0;
-    close(fd);
-    return rc < 0 ? rc : (ssize_t)size;
-}
 
 static int add_key(struct dlf_keys *keys, int dir_fd, const char *directory, const char *name,
                    struct dlf_err *err)
@@ -42,7 +16,7 @@ static int add_key(struct dlf_keys *keys, int dir_fd, const char *directory, con
     char text[DLF_KEY_FILE_MAX + 1];
     struct dlf_public_key key;
     struct dlf_err why;
-    ssize_t n = read_file(dir_fd, name, text, sizeof(text));
+    ssize_t n = dlf_file_read(dir_fd, name, text, sizeof(text), NULL);
     int rc;
     if (n == -EINVAL)
         return dlf_fail(err, EINVAL, "%s/%s: not a regular file", directory, name);

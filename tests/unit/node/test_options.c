@@ -111,6 +111,25 @@ static void test_trust(void **state)
     assert_int_equal(dlf_options_parse(&o, 1, argv, &err), -EINVAL);
 }
 
+static void test_http(void **state)
+{
+    struct dlf_options o;
+    struct dlf_err err;
+    char copy[OPTIONS_MAX];
+    (void)state;
+    assert_int_equal(parse("ro", &o, &err, copy), 0);
+    assert_true(!o.http.proxy && !o.http.ca_from && !o.http.headers_from);
+    assert_int_equal(parse("proxy=http://u:p@proxy:3128,ca=/c.pem,headers=/h", &o, &err, copy), 0);
+    assert_string_equal(o.http.proxy, "http://u:p@proxy:3128");
+    assert_string_equal(o.http.ca_from, "/c.pem");
+    assert_string_equal(o.http.headers_from, "/h");
+    assert_null(o.http.ca);
+    /* A refusal may end in a log: no password in it. */
+    assert_int_equal(parse("proxy=http://u:p@proxy:x", &o, &err, copy), -EINVAL);
+    assert_string_equal(err.msg,
+                        "-o proxy=http://proxy:x: not http://HOST:PORT or https://HOST:PORT");
+}
+
 static void test_refusals(void **state)
 {
     static const char *const bad[] = {
@@ -126,13 +145,19 @@ static void test_refusals(void **state)
         "timeout=1s",
         "keys=",
         "keys",
+        "proxy=",
+        "proxy=proxy:3128",
+        "proxy",
+        "proxy=socks5://proxy",
+        "ca=",
+        "headers=",
+        "room=lots",
         "serial=0",
         "serial=x",
         "serial=1.5",
         "serial=18446744073709551616",
         "serial=",
         "digest=",
-        "room=lots",
         "digest=0123",
         "digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"};
     struct dlf_options o;
@@ -174,7 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),     cmocka_unit_test(test_values),
         cmocka_unit_test(test_trust),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_arguments), cmocka_unit_test(test_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
