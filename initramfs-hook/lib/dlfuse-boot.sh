@@ -23,7 +23,7 @@
 # PAUSE. How long it is from the daemon's report, DLFUSE_TROUBLE: "unreachable MESSAGE" or "unusable MESSAGE" for as
 # long as that is so, "here MESSAGE" when this machine is the reason.
 #
-# Trusted keys hold on every way: the daemon, download and fetch get the same options (dlfuse_trust_options), and what
+# Trusted keys hold on every way: the daemon, download and fetch get the same options (dlfuse_access_options), and what
 # they refuse is not attached. With keys a whole image needs signed sums beside it; with a serial or a digest, which
 # only manifests have, none is taken.
 #
@@ -226,7 +226,7 @@ dlfuse_unpacker() {
 dlfuse_fetch_into() {
     local program options state="$DLFUSE_STATE" written=0 fetched unpacked
     program=$(dlfuse_unpacker "$1")
-    options=$(dlfuse_trust_options)
+    options=$(dlfuse_access_options)
     options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
     if [ -n "$program" ]; then
         command -v "$program" >/dev/null || {

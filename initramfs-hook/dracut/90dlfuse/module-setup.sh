@@ -36,10 +36,26 @@ install_keys() {
     [ -n "$(ls -A "$initdir$keys")" ] || derror "dlfuse: $from has no key: this initramfs will not boot"
 }
 
+install_private() {
+    cp -L "$1" "$2" && chmod 0600 "$2"
+}
+
+# The build host's certificates and header lines. The node takes the latter only from a file that nobody else can read.
+install_http() {
+    local at=/etc/dlfuse name
+    for name in ca.pem headers; do
+        [ -e "$dracutsysrootdir$at/$name" ] || continue
+        mkdir -p "$initdir$at"
+        install_private "$dracutsysrootdir$at/$name" "$initdir$at/$name" ||
+            derror "dlfuse: $at/$name is not in the initramfs"
+    done
+}
+
 # called by dracut
 install() {
     inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd
     install_keys
+    install_http
     # For rd.dlfuse.full=: those that the build host has.
     inst_multiple -o zstd lz4 xz gzip
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
