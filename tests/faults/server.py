@@ -44,6 +44,7 @@ Faults of an answer:
     serve path=PATH         another object's bytes under this name
     close-after             right, then the connection is closed without saying so
     slow rate=B             right, at B bytes a second
+    late ms=N               right, N milliseconds late
     none                    right: for rules that let something pass
 
 STALL_S bounds every stall: by then the client must have gone.
@@ -436,6 +437,13 @@ def truncate_unsaid(c, _r, a):
 def drip_body(c, _r, a, rate="100"):
     half_body(c, a)
     c.drip(a.body[len(a.body) // 2 :], float(rate))
+
+
+@fault
+def late(c, _r, a, ms):
+    if c.over(float(ms) / 1000):
+        raise Gone
+    right(c, a)
 
 
 @fault
