@@ -47,6 +47,19 @@ static int read_previous(struct create *c, const struct store *store, struct dlf
     return 1;
 }
 
+/* Those that were given, or those of the version before. */
+static void choose_mirrors(const struct create_options *o, const struct dlf_manifest *previous,
+                           struct dlf_manifest *manifest)
+{
+    manifest->mirror_count = o->mirror_count;
+    for (unsigned i = 0; i < o->mirror_count; i++)
+        memcpy(manifest->mirrors[i], o->mirrors[i], strlen(o->mirrors[i]) + 1);
+    if (o->mirror_count || o->mirror_none)
+        return;
+    manifest->mirror_count = previous->mirror_count;
+    memcpy(manifest->mirrors, previous->mirrors, sizeof(manifest->mirrors));
+}
+
 static int build_and_publish(struct create *c, struct store *store, struct input *input,
                              struct build_result *result, struct dlf_err *err)
 {
@@ -66,8 +79,10 @@ static int build_and_publish(struct create *c, struct store *store, struct input
                           err);
     if (rc < 0)
         return rc;
+    choose_mirrors(&c->options, &previous, &result->manifest);
     if (known && dlf_sha256_equal(&previous.index, &result->manifest.index) &&
-        dlf_sha256_equal(&previous.boot, &result->manifest.boot)) {
+        dlf_sha256_equal(&previous.boot, &result->manifest.boot) &&
+        dlf_manifest_same_mirrors(&previous, &result->manifest)) {
         c->manifest = previous;
         rc = signer_sign(&c->signer, &c->manifest, &c->signed_again, err);
         if (rc == 0 && c->signed_again)

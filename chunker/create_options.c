@@ -20,7 +20,15 @@
 #define BOOT_ZSTD_LEVEL 19
 
 enum { OPT_STORE = 256, OPT_NAME, OPT_CODEC, OPT_LEVEL, OPT_CHUNK_SIZE, OPT_JOBS, OPT_CUT };
-enum { OPT_JSON = 300, OPT_QUIET, OPT_PROFILE, OPT_BOOT_CODEC, OPT_BOOT_LEVEL, OPT_SIGN };
+enum {
+    OPT_JSON = 300,
+    OPT_QUIET,
+    OPT_PROFILE,
+    OPT_BOOT_CODEC,
+    OPT_BOOT_LEVEL,
+    OPT_SIGN,
+    OPT_MIRROR
+};
 
 static const struct option long_options[] = {
     {"store", required_argument, NULL, OPT_STORE},
@@ -34,6 +42,7 @@ static const struct option long_options[] = {
     {"boot-codec", required_argument, NULL, OPT_BOOT_CODEC},
     {"boot-level", required_argument, NULL, OPT_BOOT_LEVEL},
     {"sign", required_argument, NULL, OPT_SIGN},
+    {"mirror", required_argument, NULL, OPT_MIRROR},
     {"json", no_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {NULL, 0, NULL, 0},
@@ -102,6 +111,22 @@ static int parse_sign(struct create_options *o, const char *value)
     return EXIT_OK;
 }
 
+static int parse_mirror(struct create_options *o, const char *value)
+{
+    if (strcmp(value, "none") == 0) {
+        o->mirror_none = true;
+        return EXIT_OK;
+    }
+    if (!dlf_mirror_valid(value))
+        return command_usage("--mirror is the URL of a store, http://HOST/PATH/ with a / at its "
+                             "end, without a password, not \"%.300s\"",
+                             value);
+    if (o->mirror_count == DLF_MIRROR_LINES_MAX)
+        return command_usage("more than %d times --mirror", DLF_MIRROR_LINES_MAX);
+    o->mirrors[o->mirror_count++] = value;
+    return EXIT_OK;
+}
+
 static int parse_numbers(struct create_options *o, int option, const char *value)
 {
     uint64_t number;
@@ -144,6 +169,8 @@ static int parse_option(struct parsing *parsing, int option, char **argv)
         return parse_profile(o, optarg);
     case OPT_SIGN:
         return parse_sign(o, optarg);
+    case OPT_MIRROR:
+        return parse_mirror(o, optarg);
     case OPT_CUT:
         return parse_cut(o, optarg);
     case OPT_JSON:
@@ -182,6 +209,8 @@ static int check_operands(struct create_options *o, int argc, char **argv)
         return command_usage("--profile none and --profile FILE exclude each other");
     if (o->sign_none && o->sign.count)
         return command_usage("--sign none and --sign KEY.pem exclude each other");
+    if (o->mirror_none && o->mirror_count)
+        return command_usage("--mirror none and --mirror URL exclude each other");
     if (argc - optind != 1)
         return command_usage("create needs one IMAGE (- for standard input), not %d",
                              argc - optind);

@@ -24,6 +24,9 @@ struct create_options {
     struct build_options build;
     struct signer_paths sign; /* secret keys */
     bool sign_none;           /* unsigned, also when the version before is signed */
+    const char *mirrors[DLF_MIRROR_LINES_MAX]; /* URLs */
+    unsigned mirror_count;
+    bool mirror_none; /* no mirrors, also when the version before has some */
     bool json;
     uint64_t created; /* seconds since 1970; SOURCE_DATE_EPOCH makes the manifest reproducible */
 };

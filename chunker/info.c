@@ -218,6 +218,10 @@ static void print_json(const struct info *info)
     for (unsigned i = 0; i < info->manifest.signatures.count; i++)
         json_string(&json, NULL, info->manifest.signatures.list[i].key_id);
     json_close(&json, ']');
+    json_open(&json, "mirrors", '[');
+    for (unsigned i = 0; i < info->manifest.mirror_count; i++)
+        json_string(&json, NULL, info->manifest.mirrors[i]);
+    json_close(&json, ']');
     json_u64(&json, "image_bytes", head->image_size);
     json_u64(&json, "data_bytes", head->data_size);
     json_u64(&json, "hole_bytes", head->image_size - head->data_size);
@@ -273,6 +277,8 @@ static void print_text(const struct info *info)
            created);
     printf("manifest  %s\n", hex);
     printf("signed    %s\n", ids[0] ? ids : "no");
+    for (unsigned i = 0; i < info->manifest.mirror_count; i++)
+        printf("mirror    %s\n", info->manifest.mirrors[i]);
     printf("image     %" PRIu64 " bytes, %" PRIu64 " of them data, %" PRIu64 " zeros\n",
            head->image_size, head->data_size, head->image_size - head->data_size);
     printf("stored    %" PRIu64 " bytes, %.1f%% of the data\n", head->stored_size,

@@ -31,6 +31,11 @@
 #define DLF_BOOT_MAX ((uint64_t)1 << 30)
 #define DLF_BOOT_TABLE_MAX ((uint32_t)4 << 20)
 
+/* Mirrors that a manifest names, and characters in each one's URL: a line is short, and nodes take
+ * 16 with the one that the manifest came from. */
+#define DLF_MIRROR_LINES_MAX 15
+#define DLF_MIRROR_URL_MAX 240
+
 /* Characters in an image's name: [A-Za-z0-9._-], not beginning with '.' or '-'. */
 #define DLF_NAME_MAX 128
 

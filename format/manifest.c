@@ -14,8 +14,9 @@
 /* The longest line of version 1 is "index-head", a digest and a size. */
 #define LINE_MAX_BYTES 256
 
-/* Nine lines. */
-#define BODY_MAX_BYTES (9 * LINE_MAX_BYTES)
+#define BODY_MAX_BYTES ((9 + DLF_MIRROR_LINES_MAX) * LINE_MAX_BYTES)
+
+#define MIRROR_KEY "mirror"
 
 /* 9999-12-31T23:59:59Z, the last second that the text form can say. */
 #define CREATED_MAX INT64_C(253402300799)
@@ -34,6 +35,33 @@ bool dlf_name_valid(const char *name)
     size_t length = strnlen(name, DLF_NAME_MAX + 1);
     return length >= 1 && length <= DLF_NAME_MAX && name[0] != '.' && name[0] != '-' &&
            strspn(name, allowed) == length;
+}
+
+bool dlf_mirror_valid(const char *url)
+{
+    size_t length = strnlen(url, DLF_MIRROR_URL_MAX + 1);
+    const char *host = strncmp(url, "https://", 8) == 0  ? url + 8
+                       : strncmp(url, "http://", 7) == 0 ? url + 7
+                                                         : NULL;
+    if (!host || length > DLF_MIRROR_URL_MAX || url[length - 1] != '/')
+        return false;
+    size_t host_length = strcspn(host, "/");
+    if (host_length == 0 || *host == ':' || memchr(host, '@', host_length))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (url[i] <= ' ' || url[i] > '~' || strchr("?#\\\"<>", url[i]))
+            return false;
+    return true;
+}
+
+bool dlf_manifest_same_mirrors(const struct dlf_manifest *a, const struct dlf_manifest *b)
+{
+    if (a->mirror_count != b->mirror_count)
+        return false;
+    for (unsigned i = 0; i < a->mirror_count; i++)
+        if (strcmp(a->mirrors[i], b->mirrors[i]) != 0)
+            return false;
+    return true;
 }
 
 /* What the first line of something that is not a manifest looks like: printable, short. */
@@ -192,13 +220,46 @@ static int read_boot(struct reader *in, struct dlf_manifest *m)
     return 0;
 }
 
+static bool follows(const struct reader *in, const char *key)
+{
+    size_t length = strlen(key);
+    return in->left > length && memcmp(in->text, key, length) == 0 && in->text[length] == ' ';
+}
+
+/* Any number of lines, up to the limit. */
+static int read_mirrors(struct reader *in, struct dlf_manifest *m)
+{
+    while (follows(in, MIRROR_KEY)) {
+        char line[LINE_MAX_BYTES];
+        const char *value = next_value(in, MIRROR_KEY, line);
+        if (!value)
+            return -EBADMSG;
+        if (m->mirror_count == DLF_MIRROR_LINES_MAX)
+            return dlf_fail(in->err, EFBIG, "line %u: more than %d mirrors", in->line,
+                            DLF_MIRROR_LINES_MAX);
+        if (!dlf_mirror_valid(value))
+            return dlf_fail(in->err, EBADMSG, "line %u: mirror is not the URL of a store",
+                            in->line);
+        memcpy(m->mirrors[m->mirror_count++], value, strlen(value) + 1);
+    }
+    return 0;
+}
+
+/* The key of the last line that was read. */
+static const char *last_key(const struct dlf_manifest *m)
+{
+    if (m->mirror_count)
+        return MIRROR_KEY;
+    return m->boot_size ? "boot-table" : "index-head";
+}
+
 /* Only signatures may follow. Whether they are right is for who has keys. */
 static int read_signatures(struct reader *in, struct dlf_manifest *m, const char *text, size_t size)
 {
     int rc = dlf_signatures_read(&m->signatures, text, size, in->err);
     if (rc == 0 && m->signatures.body_size != size - in->left)
         return dlf_fail(in->err, EBADMSG, "line %u: unknown line after \"%s\"", in->line + 1,
-                        m->boot_size ? "boot-table" : "index-head");
+                        last_key(m));
     return rc;
 }
 
@@ -230,6 +291,8 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
     m.index_head_size = (uint32_t)head_size;
     rc = read_boot(&in, &m);
     if (rc == 0)
+        rc = read_mirrors(&in, &m);
+    if (rc == 0)
         rc = read_signatures(&in, &m, text, size);
     if (rc == 0)
         *manifest = m;
@@ -247,6 +310,18 @@ static int format_boot(const struct dlf_manifest *m, char *out, size_t room)
                      "boot-table %s %" PRIu32 "\n",
                      boot, m->boot_size, table, m->boot_table_size);
     return n < 0 || (size_t)n >= room ? -EINVAL : n;
+}
+
+static int format_mirrors(const struct dlf_manifest *m, char *out, size_t room)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < m->mirror_count; i++) {
+        int n = snprintf(out + at, room - at, MIRROR_KEY " %s\n", m->mirrors[i]);
+        if (n < 0 || (size_t)n >= room - at)
+            return -EINVAL;
+        at += (size_t)n;
+    }
+    return (int)at;
 }
 
 static int format_body(const struct dlf_manifest *m, char *out, size_t room)
@@ -275,6 +350,10 @@ static int format_body(const struct dlf_manifest *m, char *out, size_t room)
     if (n < 0 || (size_t)n >= room)
         return -EINVAL;
     int more = m->boot_size ? format_boot(m, out + n, room - (size_t)n) : 0;
+    if (more < 0)
+        return more;
+    n += more;
+    more = format_mirrors(m, out + n, room - (size_t)n);
     return more < 0 ? more : n + more;
 }
 

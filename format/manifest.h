@@ -36,6 +36,10 @@ struct dlf_manifest {
     struct dlf_sha256 boot_table;
     uint32_t boot_table_size; /* bytes, at most DLF_BOOT_TABLE_MAX */
 
+    /* Other places of the store, as the publisher says. */
+    unsigned mirror_count;
+    char mirrors[DLF_MIRROR_LINES_MAX][DLF_MIRROR_URL_MAX + 1];
+
     struct dlf_signatures signatures; /* as they stand behind the body: nobody verified them */
 };
 
@@ -47,6 +51,15 @@ static inline uint64_t dlf_manifest_chunks(const struct dlf_manifest *m)
 
 /* True for [A-Za-z0-9._-]{1,128} that does not begin with '.' or '-'. */
 bool dlf_name_valid(const char *name);
+
+/*
+ * True for the URL of a store in a manifest: http:// or https:// and a host, '/' at its end, at
+ * most DLF_MIRROR_URL_MAX printable characters, no user name, no '?', '#' or '\\'.
+ */
+bool dlf_mirror_valid(const char *url);
+
+/* The same mirrors in the same order? */
+bool dlf_manifest_same_mirrors(const struct dlf_manifest *a, const struct dlf_manifest *b);
 
 /*
  * Reads size bytes of text, which need not end in NUL: the body, and signature lines behind it,

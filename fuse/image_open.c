@@ -162,6 +162,17 @@ static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
     }
 }
 
+/* Behind those of the command line, which know nothing of passwords for these. */
+static void add_mirrors(struct dlf_source *source, const struct dlf_manifest *manifest)
+{
+    for (unsigned i = 0; i < manifest->mirror_count; i++) {
+        const char *base = manifest->mirrors[i];
+        if (!dlf_source_has_mirror(source, base) && !dlf_source_add_mirror(source, base, false))
+            dlf_warn("the manifest's mirror %s is left out: %s", base,
+                     dlf_source_full(source) ? "there are enough" : "not the URL of a server");
+    }
+}
+
 static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
                        const struct locations *at, uint64_t start_us, struct dlf_err *err)
 {
@@ -190,6 +201,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         dlf_source_free(source);
         return rc;
     }
+    add_mirrors(source, &im->manifest);
     uint32_t piece_max =
         im->manifest.index_head_size > DLF_CHUNK_MAX ? im->manifest.index_head_size : DLF_CHUNK_MAX;
     dlf_trouble_over();

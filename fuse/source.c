@@ -64,6 +64,19 @@ bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool pri
     return true;
 }
 
+bool dlf_source_has_mirror(const struct dlf_source *source, const char *base)
+{
+    for (unsigned i = 0; i < source->mirrors.count; i++)
+        if (strcmp(source->places[i].base, base) == 0)
+            return true;
+    return false;
+}
+
+bool dlf_source_full(const struct dlf_source *source)
+{
+    return source->mirrors.count == DLF_MIRRORS_MAX;
+}
+
 static bool open_headers(struct dlf_source *source, const char *const *lines)
 {
     for (; lines && *lines; lines++) {

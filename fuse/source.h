@@ -113,6 +113,12 @@ struct dlf_source *dlf_source_new(const struct dlf_source_config *config);
  */
 bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool private);
 
+/* Is base one of them? */
+bool dlf_source_has_mirror(const struct dlf_source *source, const char *base);
+
+/* DLF_MIRRORS_MAX mirrors are there. */
+bool dlf_source_full(const struct dlf_source *source);
+
 /* Ends all transfers without calling done. */
 void dlf_source_free(struct dlf_source *source);
 

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dlf_manifest m;
     struct dlf_err err = {""};
-    char again[1024 + DLF_SIGNATURES_TEXT_MAX];
+    char again[1024 + DLF_MIRROR_LINES_MAX * 256 + DLF_SIGNATURES_TEXT_MAX];
     if (dlf_manifest_parse(&m, (const char *)data, size, &err) < 0) {
         if (!err.msg[0])
             abort();

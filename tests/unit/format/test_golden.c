@@ -14,6 +14,7 @@
 
 #define MANIFEST "golden.dlfuse"
 #define BOOT_MANIFEST "golden-boot.dlfuse"
+#define MIRRORS_MANIFEST "golden-mirrors.dlfuse"
 
 static struct golden *golden;
 
@@ -156,6 +157,23 @@ static void the_boot_image_is_written_byte_for_byte(void **state)
     same_object("index", &g.manifest.index, g.index, g.manifest.index_size);
     same_object("pack", &g.pack_entry.sha256, g.pack, g.pack_entry.size);
     same_object(DLF_BOOT_KIND, &g.manifest.boot, g.boot, g.manifest.boot_size);
+}
+
+/* The golden image under another name, with mirrors. */
+static void a_manifest_with_mirrors_is_written_byte_for_byte(void **state)
+{
+    (void)state;
+    struct dlf_manifest m = golden->manifest;
+    char text[1024];
+    memcpy(m.name, "golden-mirrors", sizeof("golden-mirrors"));
+    m.mirror_count = 2;
+    snprintf(m.mirrors[0], sizeof(m.mirrors[0]), "https://mirror.example/images/");
+    snprintf(m.mirrors[1], sizeof(m.mirrors[1]), "http://[2001:db8::1]:8080/");
+    int n = dlf_manifest_format(&m, text, sizeof(text));
+    assert_true(n > 0);
+    struct dlf_sha256 digest = dlf_sha256(text, (size_t)n);
+    same_file(MIRRORS_MANIFEST, text, (size_t)n);
+    same_object("manifest", &digest, text, (size_t)n);
 }
 
 /* Decodes a record's stored bytes; those of a codec that the build does not have are compared. */
@@ -343,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_store_is_written_byte_for_byte),
         cmocka_unit_test(the_boot_image_is_written_byte_for_byte),
+        cmocka_unit_test(a_manifest_with_mirrors_is_written_byte_for_byte),
         cmocka_unit_test(the_boot_pack_is_read),
         cmocka_unit_test(the_files_are_read_as_the_image),
         cmocka_unit_test(flipped_manifests),

@@ -32,7 +32,7 @@ static const struct lines good = {
 
 static int parse(const struct lines *l, struct dlf_manifest *m, struct dlf_err *err)
 {
-    char text[4096];
+    char text[6000];
     int n = snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s", l->magic, l->name, l->serial,
                      l->created, l->image, l->index, l->head, l->more);
     /* An exact allocation: reading past the text is seen. */
@@ -95,6 +95,85 @@ static void boot_pack_is_read_and_written(void **state)
     assert_works(parse(&l, &m, &err), err);
     assert_true(m.boot_size == DLF_BOOT_MAX);
     assert_true(m.boot_table_size == DLF_BOOT_TABLE_MAX);
+}
+
+static void mirrors_are_read_and_written(void **state)
+{
+    (void)state;
+    static const char two[] = BOOT_LINES "mirror http://a.test/store/\n"
+                                         "mirror https://[2001:db8::1]:8443/\n";
+    struct lines l = good;
+    struct dlf_manifest m;
+    struct dlf_manifest other;
+    struct dlf_err err;
+    char text[6000];
+    l.more = two;
+    assert_works(parse(&l, &m, &err), err);
+    assert_int_equal(m.mirror_count, 2);
+    assert_string_equal(m.mirrors[0], "http://a.test/store/");
+    assert_string_equal(m.mirrors[1], "https://[2001:db8::1]:8443/");
+    int n = dlf_manifest_format(&m, text, sizeof(text));
+    assert_int_equal(n, strlen(text));
+    assert_string_equal(strstr(text, "boot "), two);
+    for (int room = 0; room <= n; room++)
+        assert_int_equal(dlf_manifest_format(&m, text, (size_t)room), -EINVAL);
+
+    l.more = "mirror http://a.test/store/\nmirror https://[2001:db8::1]:8443/\n";
+    assert_works(parse(&l, &other, &err), err);
+    assert_true(dlf_manifest_same_mirrors(&m, &other));
+    other.mirrors[1][0] = 'x';
+    assert_false(dlf_manifest_same_mirrors(&m, &other));
+    other.mirror_count = 1;
+    assert_false(dlf_manifest_same_mirrors(&m, &other));
+}
+
+static void fifteen_long_mirrors_are_read(void **state)
+{
+    (void)state;
+    struct lines l = good;
+    struct dlf_manifest m;
+    struct dlf_err err;
+    char more[16 * 256];
+    size_t at = 0;
+    for (int i = 0; i < 16; i++) {
+        at += (size_t)snprintf(more + at, sizeof(more) - at, "mirror http://%0*d/\n",
+                               DLF_MIRROR_URL_MAX - 8, i);
+        l.more = more;
+        if (i < 15)
+            assert_works(parse(&l, &m, &err), err);
+    }
+    assert_int_equal(m.mirror_count, 15);
+    assert_int_equal(strlen(m.mirrors[14]), DLF_MIRROR_URL_MAX);
+    assert_refused(parse(&l, &m, &err), EFBIG, err, "line 23: more than 15 mirrors");
+    snprintf(more, sizeof(more), "mirror http://%0*d/\n", DLF_MIRROR_URL_MAX - 7, 1);
+    assert_refused(parse(&l, &m, &err), EBADMSG, err, "line 8: mirror is not the URL of a store");
+}
+
+static void urls_of_mirrors(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "http://",
+                                      "http:///",
+                                      "http://a",
+                                      "ftp://a/",
+                                      "http://:80/",
+                                      "http://u:p@a/",
+                                      "http://u@a/x/",
+                                      "HTTP://a/",
+                                      "http://a/?/",
+                                      "http://a/#/",
+                                      "http://a/ b/",
+                                      "http://a/\x7f/",
+                                      "http://a/\xc3\xa4/",
+                                      "http://a\\/",
+                                      "http://a/\"/",
+                                      "https://"};
+    (void)state;
+    assert_true(dlf_mirror_valid("http://a/"));
+    assert_true(dlf_mirror_valid("https://a.b:8443/c/d%20e/@/"));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_false(dlf_mirror_valid(bad[i]));
 }
 
 static void writing_needs_room_and_a_time(void **state)
@@ -260,6 +339,15 @@ static const struct refusal {
     {{.more = "signature ed25519 abc\n"},
      EBADMSG,
      "line 8: not a signature (\"signature KEYID BASE64\" and LF), and nothing else may be here"},
+    /* Mirrors. */
+    {{.more = "mirror http://a\n"}, EBADMSG, "line 8: mirror is not the URL of a store"},
+    {{.more = "mirror \n"}, EBADMSG, "line 8: mirror is not the URL of a store"},
+    {{.more = "mirror http://a/ \n"}, EBADMSG, "line 8: mirror is not the URL of a store"},
+    {{.more = "mirror http://a/"},
+     EBADMSG,
+     "line 8: the manifest ends before \"mirror\" is complete"},
+    {{.more = "mirror\n"}, EBADMSG, "line 8: unknown line after \"index-head\""},
+    {{.more = "mirror http://a/\n" BOOT_LINES}, EBADMSG, "line 9: unknown line after \"mirror\""},
     /* The boot pack: both lines, in this order, or none. */
     {{.more = BOOT_LINES "\n"}, EBADMSG, "line 10: unknown line after \"boot-table\""},
     {{.more = BOOT_LINES BOOT_LINES}, EBADMSG, "line 10: unknown line after \"boot-table\""},
@@ -385,6 +473,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(boot_pack_is_read_and_written),
+        cmocka_unit_test(mirrors_are_read_and_written),
+        cmocka_unit_test(fifteen_long_mirrors_are_read),
+        cmocka_unit_test(urls_of_mirrors),
         cmocka_unit_test(writing_needs_room_and_a_time),
         cmocka_unit_test(largest_values_are_read),
         cmocka_unit_test(lines_are_refused_with_their_number),
