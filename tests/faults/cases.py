@@ -165,7 +165,7 @@ both("status-503-retry-after-seconds", "status code=503 retry=2", "503", within=
 both("status-503-retry-after-date", "status code=503 retry=date", "503", within=12)
 both("status-429-retry-after-seconds", "status code=429 retry=2", "429", within=12)
 passing("status-429-retry-after-garbage", "pack nth=1-2 status code=429 retry=soon", says="429")
-passing("status-429-retry-after-a-year", "pack nth=1 status code=429 retry=31536000", says="429", within=75)
+passing("status-429-retry-after-a-year", "pack nth=1 status code=429 retry=31536000", says="429", within=80)
 
 # Redirects.
 GROUP[0] = "redirect"
@@ -253,7 +253,8 @@ GROUP[0] = "mirrors"
 
 
 def first_bad(name, *rules, within=8, moved=("mirrors.0.failures",), **more):
-    case("mirror-" + name, "right", *rules, mirror=(), within=within, moved=moved, **more)
+    # The good one is further away: on a busy machine it might look nearer, and be all that is asked.
+    case("mirror-" + name, "right", *rules, mirror=("any late ms=60",), within=within, moved=moved, **more)
 
 
 first_bad("refuses", "pack nth=1 away")
