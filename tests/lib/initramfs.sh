@@ -13,11 +13,12 @@ QUICK='DLFUSE_UNUSABLE_SECONDS=1 DLFUSE_UNREACHABLE_SECONDS=2 DLFUSE_IDLE_SECOND
 # shellcheck disable=SC2034 # the cases'
 NO_FUSE='dlfuse_knows_filesystem() { [ "$1" != fuse ]; }'
 
+# Its own process namespace ends the supervisor and what that has started.
 boot() {
     local seconds=$1
     shift
     FAKE="$QUICK; ${FAKE:-}" PATH="$DLFUSE_BIN_DIR:$PATH" timeout $((seconds + 30)) \
-        unshare --mount --propagation private /bin/sh "$LIB_DIR/fake-initramfs.sh" \
+        unshare --mount --propagation private --pid --fork --kill-child --mount-proc /bin/sh "$LIB_DIR/fake-initramfs.sh" \
         "$SOURCE_DIR/initramfs-hook/lib" "$seconds" "$@" >"$TMP/said" 2>"$TMP/said.err" ||
         fail "the node fails: $(tail -n 3 "$TMP/said.err")"
     sed 's/^/#   /' "$TMP/said"
