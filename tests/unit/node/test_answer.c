@@ -176,7 +176,7 @@ static void test_validators(void **state)
     check_validator("", day, date);
     check_validator("", "", "");
     memset(longest + 7, 'x', 150);
-    strcpy(longest + 157, "\"\r\n");
+    memcpy(longest + 157, "\"\r\n", 4);
     check_validator(longest, day, date);
 }
 
