@@ -197,6 +197,9 @@ static uint64_t wait_ms(const struct dlf_mirrors *ms, unsigned i,
     uint64_t wait = dlf_backoff_ms(m->failures_in_a_row);
     if (told) /* never earlier than that, and not all at the same time */
         return told + dlf_random_below(told / 4 + 1000);
+    /* A probe cannot tell that it is fast again, and each reader who finds out waits for seconds. */
+    if (f->slow && dlf_mirrors_other_up(ms, i))
+        return STANDBY_BACKOFF_MS / 4 * 3 + dlf_random_below(STANDBY_BACKOFF_MS / 4);
     /* Nobody waits for it while another one is up: 10, 20, 30 s. */
     if (m->failures_in_a_row > 5 && dlf_mirrors_other_up(ms, i)) {
         wait *= m->failures_in_a_row - 4;
@@ -204,6 +207,17 @@ static uint64_t wait_ms(const struct dlf_mirrors *ms, unsigned i,
             wait = STANDBY_BACKOFF_MS / 4 * 3 + dlf_random_below(STANDBY_BACKOFF_MS / 4);
     }
     return wait;
+}
+
+/* Now that none is up, none is left alone for longer than it would have been without the others. */
+static void shorten_waits(struct dlf_mirrors *ms, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < ms->count; i++) {
+        struct dlf_mirror *m = &ms->at[i];
+        uint64_t latest = now_ms + dlf_backoff_ms(m->failures_in_a_row);
+        if (!m->told && get(&m->not_before_ms) > latest)
+            set(&m->not_before_ms, latest);
+    }
 }
 
 void dlf_mirrors_failed(struct dlf_mirrors *ms, unsigned i, const struct dlf_attempt_failure *f)
@@ -227,6 +241,8 @@ void dlf_mirrors_failed(struct dlf_mirrors *ms, unsigned i, const struct dlf_att
     }
     if (dlf_mirrors_other_up(ms, i))
         count(&m->failovers);
+    else if (is_down(m))
+        shorten_waits(ms, f->now_ms);
 }
 
 void dlf_mirrors_blame(struct dlf_mirrors *ms, unsigned i)

@@ -42,12 +42,14 @@ struct transfer {
     bool whole;        /* all of the object is coming, though a range was asked for */
     bool satisfied;    /* the range that was asked for has passed */
     bool probe;
+    bool slow; /* ended for that */
     bool trial;  /* see dlf_mirrors_began */
     bool pinned; /* to the mirror's last known address */
     unsigned hops;
     uint64_t begun_ms;
     uint64_t bytes;         /* of bodies */
     uint64_t last_ms;       /* when bytes came last */
+    unsigned patience;      /* the source's when it began: by that it is judged */
     uint64_t window_ms;     /* the speed is measured since then, */
     uint64_t window_bytes;  /* with so many bytes, */
     uint64_t earlier_ms;    /* and so long before it, */

@@ -96,6 +96,7 @@ void dlf_transfer_mark(struct transfer *t, int rc)
         dlf_mirrors_blame(mirrors, i); /* about the object, not about the mirror */
     } else {
         failure.bytes = t->checked ? t->bytes : 0;
+        failure.slow = t->slow;
         failure.retry_after_ms = dlf_answer_retry_after_ms(&t->answer);
         dlf_mirrors_failed(mirrors, i, &failure);
         say_failure(t);
@@ -108,6 +109,7 @@ void dlf_transfer_watch(struct transfer *t)
     t->last_ms = dlf_now_ms();
     t->window_ms = t->last_ms;
     t->window_bytes = 0;
+    t->patience = t->source->patience;
     t->earlier_ms = 0;
     t->earlier_bytes = 0;
 }
@@ -126,9 +128,9 @@ static bool too_slow(struct transfer *t, uint64_t now)
 {
     const struct dlf_source *source = t->source;
     bool standby = dlf_mirrors_other_up(&source->mirrors, t->get->mirror);
-    uint64_t floor = standby ? FLOOR_STANDBY >> source->patience : FLOOR;
+    uint64_t floor = standby ? FLOOR_STANDBY >> t->patience : FLOOR;
     uint64_t stall = source->stall_ms;
-    if (standby && !source->patience && stall > STALL_STANDBY_MS)
+    if (standby && !t->patience && stall > STALL_STANDBY_MS)
         stall = STALL_STANDBY_MS;
     uint64_t window = now - t->window_ms + t->earlier_ms;
     uint64_t bytes = t->window_bytes + t->earlier_bytes;
@@ -140,6 +142,14 @@ static bool too_slow(struct transfer *t, uint64_t now)
     else if (now - t->window_ms >= stall / 2)
         move_window(t, now);
     return t->rc < 0;
+}
+
+/* Several that were judged by the same rate and end together are one reason to ask for less. */
+static void be_patient(const struct transfer *t)
+{
+    struct dlf_source *source = t->source;
+    if (!t->probe && t->patience == source->patience && source->patience < PATIENCE_MAX)
+        source->patience++;
 }
 
 void dlf_source_watch(struct dlf_source *source)
@@ -154,8 +164,8 @@ void dlf_source_watch(struct dlf_source *source)
         if (late) {
             dlf_transfer_watch(t);
         } else if (too_slow(t, now)) {
-            if (!t->probe && source->patience < PATIENCE_MAX)
-                source->patience++;
+            be_patient(t);
+            t->slow = true;
             dlf_transfer_end(t, t->rc);
         }
     }

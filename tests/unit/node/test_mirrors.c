@@ -154,6 +154,31 @@ static void test_retry_after(void **state)
     assert_in_range(wait_of(&ms, 0, 1002), 5000, 7250);
 }
 
+static void test_too_slow(void **state)
+{
+    struct dlf_attempt_failure slow = {.begun_ms = 1000, .now_ms = 5000, .slow = true};
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    (void)state;
+    dlf_mirrors_failed(&ms, 0, &slow);
+    assert_in_range(wait_of(&ms, 0, 5000), 22500, 30000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, 5000, &when), 1);
+    /* The other one goes as well: none of them can be left alone for so long. */
+    fail_at(&ms, 1, 5000, 6000);
+    assert_in_range(wait_of(&ms, 0, 6000), 1, 500);
+    assert_in_range(wait_of(&ms, 1, 6000), 1, 250);
+    /* What was asked for is kept to. */
+    struct dlf_attempt_failure told = {.begun_ms = 7000, .now_ms = 7000, .retry_after_ms = 20000};
+    answer(&ms, 1, 6500, 1000);
+    dlf_mirrors_failed(&ms, 0, &told);
+    fail_at(&ms, 1, 7000, 7001);
+    assert_true(wait_of(&ms, 0, 7000) >= 20000);
+    /* Alone, slow is as any other failure. */
+    ms = (struct dlf_mirrors){.count = 1};
+    dlf_mirrors_failed(&ms, 0, &slow);
+    assert_in_range(wait_of(&ms, 0, 5000), 1, 250);
+}
+
 static void test_nearer_one(void **state)
 {
     struct dlf_mirrors ms = {.count = 2};
@@ -234,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_one_trial_at_a_time),
         cmocka_unit_test(test_much_before_it_broke),
         cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_too_slow),
         cmocka_unit_test(test_nearer_one),
         cmocka_unit_test(test_local_network_has_an_order),
         cmocka_unit_test(test_probes),
