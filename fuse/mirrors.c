@@ -197,7 +197,7 @@ static uint64_t wait_ms(const struct dlf_mirrors *ms, unsigned i,
     uint64_t wait = dlf_backoff_ms(m->failures_in_a_row);
     if (told) /* never earlier than that, and not all at the same time */
         return told + dlf_random_below(told / 4 + 1000);
-    /* A probe cannot tell that it is fast again, and each reader who finds out waits for seconds. */
+    /* A probe cannot tell that it is fast again, and who finds out waits for seconds. */
     if (f->slow && dlf_mirrors_other_up(ms, i))
         return STANDBY_BACKOFF_MS / 4 * 3 + dlf_random_below(STANDBY_BACKOFF_MS / 4);
     /* Nobody waits for it while another one is up: 10, 20, 30 s. */
