@@ -42,7 +42,7 @@ struct transfer {
     bool whole;        /* all of the object is coming, though a range was asked for */
     bool satisfied;    /* the range that was asked for has passed */
     bool probe;
-    bool slow; /* ended for that */
+    bool slow;   /* ended for that */
     bool trial;  /* see dlf_mirrors_began */
     bool pinned; /* to the mirror's last known address */
     unsigned hops;
