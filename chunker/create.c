@@ -134,10 +134,7 @@ static void print_json(const struct create *c, const struct build_result *r)
     json_u64(&json, "serial", c->manifest.serial);
     json_string(&json, "manifest", hex);
     json_bool(&json, "changed", c->changed || c->signed_again);
-    json_open(&json, "signatures", '[');
-    for (unsigned i = 0; i < c->manifest.signatures.count; i++)
-        json_string(&json, NULL, c->manifest.signatures.list[i].key_id);
-    json_close(&json, ']');
+    signer_ids_json(&c->manifest.signatures, &json);
     json_u64(&json, "image_bytes", c->manifest.image_size);
     json_u64(&json, "data_bytes", r->data_bytes);
     json_u64(&json, "hole_bytes", c->manifest.image_size - r->data_bytes);

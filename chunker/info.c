@@ -214,10 +214,7 @@ static void print_json(const struct info *info)
     json_u64(&json, "serial", info->manifest.serial);
     json_string(&json, "created", created);
     json_string(&json, "manifest", hex);
-    json_open(&json, "signatures", '[');
-    for (unsigned i = 0; i < info->manifest.signatures.count; i++)
-        json_string(&json, NULL, info->manifest.signatures.list[i].key_id);
-    json_close(&json, ']');
+    signer_ids_json(&info->manifest.signatures, &json);
     json_open(&json, "mirrors", '[');
     for (unsigned i = 0; i < info->manifest.mirror_count; i++)
         json_string(&json, NULL, info->manifest.mirrors[i]);

@@ -152,6 +152,14 @@ void signer_ids(const struct dlf_signatures *signatures, char out[SIGNER_IDS_MAX
                                signatures->list[i].key_id);
 }
 
+void signer_ids_json(const struct dlf_signatures *signatures, struct json *json)
+{
+    json_open(json, "signatures", '[');
+    for (unsigned i = 0; i < signatures->count; i++)
+        json_string(json, NULL, signatures->list[i].key_id);
+    json_close(json, ']');
+}
+
 int signer_trust(struct dlf_keys *keys, const char *path, struct dlf_err *err)
 {
     char text[DLF_KEY_FILE_MAX + 1];

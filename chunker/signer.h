@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "chunker/json.h"
 #include "format/err.h"
 #include "format/key.h"
 #include "format/manifest.h"
@@ -44,6 +45,9 @@ int signer_sign_sums(const struct signer *signer, const char *path, struct dlf_e
 /* "A, B" of a manifest's signatures; out has room for SIGNER_IDS_MAX characters. */
 #define SIGNER_IDS_MAX (DLF_SIGNATURES_MAX * (DLF_KEY_ID_HEX + 2) + 1)
 void signer_ids(const struct dlf_signatures *signatures, char out[SIGNER_IDS_MAX]);
+
+/* The same as a member "signatures": an array of key ids. */
+void signer_ids_json(const struct dlf_signatures *signatures, struct json *json);
 
 /* Adds the public key in a file to those that are trusted. */
 int signer_trust(struct dlf_keys *keys, const char *path, struct dlf_err *err);

@@ -26,7 +26,7 @@ static void read_content_range(struct dlf_answer *a, const char *value)
     uint64_t from = 0;
     uint64_t to = 0;
     int used = 0;
-    a->has_range = sscanf(value, " bytes %" SCNu64 "-%" SCNu64 "/%n", &from, &to, &used) == 2 &&
+    a->has_range = sscanf(value, "bytes %" SCNu64 "-%" SCNu64 "/%n", &from, &to, &used) == 2 &&
                    used > 0 && from <= to;
     a->range_from = from;
     a->range_to = to;
@@ -37,7 +37,6 @@ static void read_content_range(struct dlf_answer *a, const char *value)
  * back in If-Range. */
 static void keep_value(char *out, size_t room, const char *value)
 {
-    value += strspn(value, " \t");
     size_t length = strcspn(value, "\r\n");
     while (length && (value[length - 1] == ' ' || value[length - 1] == '\t'))
         length--;
@@ -61,7 +60,6 @@ static void read_etag(struct dlf_answer *a, const char *value)
 
 static void read_content_length(struct dlf_answer *a, const char *value)
 {
-    value += strspn(value, " \t");
     a->has_length = read_number(value, &a->length);
 }
 
@@ -69,7 +67,6 @@ static void read_content_length(struct dlf_answer *a, const char *value)
 static bool read_date(const char *value, int64_t *seconds)
 {
     struct tm tm = {0};
-    value += strspn(value, " \t");
     if (!strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm))
         return false;
     *seconds = timegm(&tm);
@@ -79,7 +76,6 @@ static bool read_date(const char *value, int64_t *seconds)
 static void read_retry_after(struct dlf_answer *a, const char *value)
 {
     char *end;
-    value += strspn(value, " \t");
     if (*value >= '0' && *value <= '9') {
         unsigned long long n = strtoull(value, &end, 10);
         a->retry_s = n < 86400 ? (int64_t)n : 86400;
@@ -89,12 +85,14 @@ static void read_retry_after(struct dlf_answer *a, const char *value)
     }
 }
 
+/* Sets *value to what follows the name, the colon and blanks. */
 static bool header_is(const char *line, const char *name, const char **value)
 {
     size_t length = strlen(name);
     if (strncasecmp(line, name, length) != 0 || line[length] != ':')
         return false;
     *value = line + length + 1;
+    *value += strspn(*value, " \t");
     return true;
 }
 

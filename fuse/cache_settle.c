@@ -10,6 +10,7 @@
 #include "format/codec.h"
 #include "fuse/cache_private.h"
 #include "fuse/log.h"
+#include "fuse/util.h"
 
 bool dlf_cache_make_benches(struct dlf_cache *c)
 {
@@ -119,8 +120,7 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
 
 static void settle_in_worker(struct dlf_work *work, unsigned place)
 {
-    struct chunk_fetch *cf =
-        (struct chunk_fetch *)(void *)((char *)work - offsetof(struct chunk_fetch, work));
+    struct chunk_fetch *cf = DLF_CONTAINER(struct chunk_fetch, work, work);
     uint8_t *stored = cf->stored;
     settle(cf, &cf->cache->benches[place], 0, stored, NULL);
     free(stored);
@@ -129,6 +129,8 @@ static void settle_in_worker(struct dlf_work *work, unsigned place)
 /* Leaves verified bytes to a worker. False when none has time. */
 static bool give_away(struct chunk_fetch *cf, const uint8_t *stored)
 {
+    if (!dlf_workers_have_room(cf->cache->workers))
+        return false;
     cf->stored = malloc(cf->record.stored_length);
     if (!cf->stored)
         return false;

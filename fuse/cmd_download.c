@@ -47,11 +47,7 @@ static void image_complete(void *cookie)
 
 static bool wait_a_little(struct download *d)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = dlf_clock_in_ms(CLOCK_REALTIME, LOOK_MS);
     pthread_mutex_lock(&d->lock);
     if (!d->complete)
         pthread_cond_timedwait(&d->changed, &d->lock, &until);

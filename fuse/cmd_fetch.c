@@ -30,9 +30,6 @@
 
 #define SUMS_SUFFIX ".sums"
 
-/* Milliseconds without a byte after which a transfer is given up and tried anew. */
-#define STALL_MS 10000
-
 struct fetch {
     struct dlf_get get; /* first: callbacks get its address */
     struct dlf_options options;
@@ -351,7 +348,7 @@ static struct dlf_source *open_source(const struct fetch *f)
         .bases = bases,
         .count = 1,
         .most = 1,
-        .stall_ms = STALL_MS,
+        .stall_ms = DLF_STALL_MS,
         .proxy = http->proxy,
         .ca = http->ca,
         .ca_size = http->ca_size,

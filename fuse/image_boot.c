@@ -21,6 +21,7 @@
 
 #include "fuse/image_private.h"
 #include "fuse/log.h"
+#include "fuse/util.h"
 
 /* Of the cache, so that what streams in does not push out what is being read. */
 #define BOOT_SHARE_OF_CACHE 2
@@ -83,12 +84,21 @@ void dlf_image_boot_use(struct dlf_image *im)
 static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                       const struct dlf_err *err)
 {
-    struct dlf_image *im =
-        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, boot_head_fetch));
+    struct dlf_image *im = DLF_CONTAINER(struct dlf_image, boot_head_fetch, fetch);
     if (rc == 0)
         dlf_image_head_came(im, bytes);
     else if (rc != -ESHUTDOWN && im->head.state == HEAD_AWAITED)
         give_up(im, err->msg);
+}
+
+/* Asks for a piece of the boot pack: its place, digest and done are set. */
+static void ask_for(struct dlf_image *im, struct dlf_fetch *f)
+{
+    f->kind = DLF_BOOT_KIND;
+    f->object = im->manifest.boot;
+    f->replaceable = true;
+    atomic_init(&f->class, DLF_PREFETCH);
+    dlf_sched_submit(im->sched, f);
 }
 
 /* The next piece of the stream that the table has opened. */
@@ -96,22 +106,17 @@ static void ask_for_head(struct dlf_image *im)
 {
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_fetch *f = &im->boot_head_fetch;
-    f->kind = DLF_BOOT_KIND;
-    f->object = m->boot;
     f->offset = m->boot_table_size;
     f->length = m->index_head_size;
     f->sha256 = m->index_head;
-    f->replaceable = true;
     f->done = head_done;
-    atomic_init(&f->class, DLF_PREFETCH);
-    dlf_sched_submit(im->sched, f);
+    ask_for(im, f);
 }
 
 static void table_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                        const struct dlf_err *err)
 {
-    struct dlf_image *im =
-        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, boot_table_fetch));
+    struct dlf_image *im = DLF_CONTAINER(struct dlf_image, boot_table_fetch, fetch);
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_err why;
     if (rc == 0) {
@@ -133,14 +138,10 @@ void dlf_image_boot_begin(struct dlf_image *im)
 {
     const struct dlf_manifest *m = &im->manifest;
     struct dlf_fetch *f = &im->boot_table_fetch;
-    f->kind = DLF_BOOT_KIND;
-    f->object = m->boot;
     f->length = m->boot_table_size;
     f->sha256 = m->boot_table;
     f->stream_bytes = m->boot_size;
-    f->replaceable = true;
     f->done = table_done;
-    atomic_init(&f->class, DLF_PREFETCH);
     atomic_store(&im->boot_state, DLF_BOOT_STREAMING);
-    dlf_sched_submit(im->sched, f);
+    ask_for(im, f);
 }

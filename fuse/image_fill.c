@@ -27,8 +27,7 @@ static void check_complete(struct dlf_image *im);
 static void page_ready(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                        const uint8_t *content)
 {
-    struct dlf_image *im =
-        (struct dlf_image *)(void *)((char *)waiter - offsetof(struct dlf_image, fill_waiter));
+    struct dlf_image *im = DLF_CONTAINER(struct dlf_image, fill_waiter, waiter);
     (void)record;
     (void)content;
     pthread_mutex_lock(&im->fill_lock);
@@ -191,12 +190,7 @@ static void begin_fill(struct dlf_image *im)
 /* Waits up to ms, or until something changes. */
 static void wait_locked(struct dlf_image *im, uint64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = dlf_clock_in_ms(CLOCK_REALTIME, ms);
     pthread_cond_timedwait(&im->fill_changed, &im->fill_lock, &until);
 }
 

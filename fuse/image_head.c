@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "fuse/image_private.h"
+#include "fuse/util.h"
 
 /* Bytes of index pages that are asked for before anybody needs them: 900 MB of data. */
 #define INDEX_AT_ONCE ((uint32_t)1 << 20)
@@ -128,8 +129,7 @@ void dlf_image_head_came(struct dlf_image *im, const uint8_t *bytes)
 static void index_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                        const struct dlf_err *err)
 {
-    struct dlf_image *im =
-        (struct dlf_image *)(void *)((char *)fetch - offsetof(struct dlf_image, head.fetch));
+    struct dlf_image *im = DLF_CONTAINER(struct dlf_image, head.fetch, fetch);
     if (rc == 0) {
         dlf_image_head_came(im, bytes);
     } else if (im->head.state == HEAD_AWAITED) {
@@ -164,12 +164,7 @@ void dlf_image_head_free(struct head_wait *wait)
 static void wait_for_head(struct dlf_image *im)
 {
     struct head_wait *wait = &im->head;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += HEAD_PATIENCE_MS / 1000;
-    until.tv_nsec += HEAD_PATIENCE_MS % 1000 * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = dlf_clock_in_ms(CLOCK_MONOTONIC, HEAD_PATIENCE_MS);
     int rc = 0;
     pthread_mutex_lock(&wait->lock);
     while (!wait->finished && rc != ETIMEDOUT)

@@ -14,9 +14,6 @@
 #include "fuse/log.h"
 #include "fuse/util.h"
 
-/* Milliseconds without a byte after which a transfer is given up and tried anew. */
-#define STALL_MS 10000
-
 /* Milliseconds for which a node that waits for its manifest does not say the same thing again. */
 #define SAY_AGAIN_MS 30000
 
@@ -176,9 +173,9 @@ static void add_mirrors(struct dlf_source *source, const struct dlf_manifest *ma
 static int open_layers(struct dlf_image *im, const struct dlf_image_config *config,
                        const struct locations *at, uint64_t start_us, struct dlf_err *err)
 {
-    unsigned stall = config->timeout_ms && config->timeout_ms < STALL_MS
+    unsigned stall = config->timeout_ms && config->timeout_ms < DLF_STALL_MS
                          ? (unsigned)config->timeout_ms
-                         : STALL_MS;
+                         : DLF_STALL_MS;
     struct dlf_source_config web = {
         .bases = (const char *const *)at->bases,
         .count = at->count,

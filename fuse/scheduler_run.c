@@ -42,9 +42,8 @@ static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
  */
 static bool not_worth_waiting(const struct dlf_sched *s, const struct dlf_fetch *f, int rc)
 {
-    if (f->tried != dlf_source_all(s->source))
-        return f->rounds >= REPLACEABLE_ROUNDS;
-    return rc == -ENOENT || rc == -EBADMSG || f->rounds >= REPLACEABLE_ROUNDS;
+    bool bad = (rc == -ENOENT || rc == -EBADMSG) && f->tried == dlf_source_all(s->source);
+    return bad || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
 /* What can be had in another way and has failed is asked for no more: the queue's other pieces of

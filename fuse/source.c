@@ -417,11 +417,17 @@ static int begin_request(struct transfer *t, const char *url)
     return curl_multi_add_handle(source->multi, easy) == CURLM_OK ? 0 : -EIO;
 }
 
+/* The request at the mirror itself. */
+static int ask_mirror(struct transfer *t)
+{
+    char url[DLF_URL_MAX + 128];
+    snprintf(url, sizeof(url), "%s%s", t->source->places[t->get->mirror].base, t->get->path);
+    return begin_request(t, url);
+}
+
 int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror, bool probe)
 {
     struct transfer *t = idle_transfer(source);
-    char url[DLF_URL_MAX + 128];
-
     if (!t->easy)
         t->easy = new_handle(source, t);
     if (!t->easy)
@@ -434,8 +440,7 @@ int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned 
                            .probe = probe};
     t->begun_ms = dlf_now_ms();
     get->mirror = mirror;
-    snprintf(url, sizeof(url), "%s%s", source->places[mirror].base, get->path);
-    int rc = begin_request(t, url);
+    int rc = ask_mirror(t);
     if (rc < 0) {
         t->get = NULL;
         return rc;
@@ -550,10 +555,8 @@ static void finish(struct dlf_source *source, CURLMsg *msg)
     if (t->rc == 0 && code != CURLE_OK && !t->satisfied) {
         p->resolve_again = true;
         if (name_failed(t, code) && t->hops == 0 && p->address[0] && !t->pinned) {
-            char url[DLF_URL_MAX + 128];
             t->pinned = true;
-            snprintf(url, sizeof(url), "%s%s", p->base, t->get->path);
-            if (begin_request(t, url) == 0)
+            if (ask_mirror(t) == 0)
                 return;
         }
     }

@@ -22,6 +22,9 @@
 
 struct dlf_source;
 
+/* Milliseconds without a byte after which a transfer is given up, where nobody wants it sooner. */
+#define DLF_STALL_MS 10000
+
 struct dlf_mirror_stats {
     char base[DLF_URL_MAX]; /* ends in '/', without credentials */
     bool down;

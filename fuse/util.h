@@ -4,9 +4,14 @@
 #ifndef DLFUSE_FUSE_UTIL_H
 #define DLFUSE_FUSE_UTIL_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/random.h>
 #include <time.h>
+
+/* The object of that type whose member is at pointer: callbacks get the member's address. */
+#define DLF_CONTAINER(type, member, pointer)                                                       \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Microseconds of CLOCK_MONOTONIC. */
 static inline uint64_t dlf_now_us(void)
@@ -19,6 +24,18 @@ static inline uint64_t dlf_now_us(void)
 static inline uint64_t dlf_now_ms(void)
 {
     return dlf_now_us() / 1000;
+}
+
+/* The time of clock in ms milliseconds, for pthread_cond_timedwait. */
+static inline struct timespec dlf_clock_in_ms(clockid_t clock, uint64_t ms)
+{
+    struct timespec until;
+    clock_gettime(clock, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return until;
 }
 
 /* Random enough for jitter; 0 to below - 1. below is at least 1. */

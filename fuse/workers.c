@@ -81,10 +81,23 @@ struct dlf_workers *dlf_workers_new(unsigned count)
     return w;
 }
 
+static bool has_room_locked(const struct dlf_workers *w)
+{
+    return w->waiting < w->count * WAITING_PER_THREAD;
+}
+
+bool dlf_workers_have_room(struct dlf_workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool room = has_room_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    return room;
+}
+
 bool dlf_workers_give(struct dlf_workers *w, struct dlf_work *work)
 {
     pthread_mutex_lock(&w->lock);
-    bool room = w->waiting < w->count * WAITING_PER_THREAD;
+    bool room = has_room_locked(w);
     if (room) {
         work->next = NULL;
         *w->end = work;

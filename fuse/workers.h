@@ -27,6 +27,9 @@ unsigned dlf_workers_count(void);
  */
 struct dlf_workers *dlf_workers_new(unsigned count);
 
+/* False: dlf_workers_give would be refused. What it takes to give may be spared then. */
+bool dlf_workers_have_room(struct dlf_workers *workers);
+
 /* False when there is no thread or the line is full: then the work is still the caller's. */
 bool dlf_workers_give(struct dlf_workers *workers, struct dlf_work *work);
 

@@ -69,6 +69,7 @@ static void test_line_is_bounded(void **state)
     (void)state;
     reset();
     struct dlf_workers *w = dlf_workers_new(1);
+    assert_true(dlf_workers_have_room(w));
     atomic_store(&held, true);
     while (given < WORKS && dlf_workers_give(w, &works[given].work))
         given++;
@@ -86,6 +87,7 @@ static void test_none(void **state)
     reset();
     struct dlf_workers *w = dlf_workers_new(0);
     assert_non_null(w);
+    assert_false(dlf_workers_have_room(w));
     assert_false(dlf_workers_give(w, &works[0].work));
     dlf_workers_free(w);
     dlf_workers_free(NULL);
