@@ -23,6 +23,7 @@
 #include "fuse/harden.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
+#include "fuse/progress.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57 /* linux/prctl.h, since Linux 5.6 */
@@ -34,7 +35,10 @@ struct mount {
     struct dlf_image *image;
     struct dlf_handover *handover;
     struct dlf_front *front;
-    int ready_fd; /* tells the process that started the daemon; -1 in the foreground */
+    struct dlf_progress *progress;
+    struct dlf_report report; /* all zeros: nobody asked for reports */
+    bool moved;               /* the loop device stands on RAM */
+    int ready_fd;             /* tells the process that started the daemon; -1 in the foreground */
 };
 
 /* Every chunk is here. In the scheduler's thread. */
@@ -54,6 +58,7 @@ static void device_moved(void *cookie, const char *path)
 {
     struct mount *m = cookie;
     dlf_info("%s now stands on the image in RAM; this daemon leaves", path);
+    m->moved = true;
     int rc = dlf_front_detach(m->front);
     if (rc < 0)
         dlf_warn("%s: cannot be unmounted: %s", m->directory, strerror(-rc));
@@ -205,6 +210,16 @@ static void say_ready(struct mount *m)
     m->ready_fd = -1;
 }
 
+/* Reports are for people: no root filesystem waits for them, or fails because of them. */
+static void open_report(struct mount *m)
+{
+    const struct dlf_options *o = &m->options;
+    struct dlf_err err;
+    if (o->report && dlf_report_open(&m->report, o->report, o->http.proxy, o->http.ca,
+                                     o->http.ca_size, &err) < 0)
+        dlf_warn("%s; going on without reports", err.msg);
+}
+
 static void begin_fill(struct mount *m)
 {
     if (cache_is_whole(m)) {
@@ -221,6 +236,7 @@ static int serve(struct mount *m, char *name0)
     struct dlf_options *o = &m->options;
     struct dlf_err err;
     enum dlf_log_target log = o->log_given || o->foreground ? o->log : DLF_LOG_SYSLOG;
+    int notify = dlf_progress_notify_open(); /* its path is outside the new root */
     int rc = dlf_source_global_init(&err);
     /* Until it serves, a daemon's messages go to the terminal that started it. */
     dlf_log_open(m->ready_fd >= 0 && !o->log_given ? DLF_LOG_STDERR : log, o->debug);
@@ -237,6 +253,8 @@ static int serve(struct mount *m, char *name0)
     drop_capabilities(o);
     if (rc == 0)
         rc = open_mount(m, &err);
+    if (rc == 0)
+        open_report(m);
     dlf_http_close(&o->http);
     if (rc < 0) {
         dlf_error("%s", err.msg);
@@ -249,9 +267,12 @@ static int serve(struct mount *m, char *name0)
         filter_calls();
         if (m->ready_fd >= 0)
             say_ready(m);
+        m->progress = dlf_progress_start(m->image, notify, m->report.source ? &m->report : NULL);
         if (o->fill)
             begin_fill(m);
         rc = dlf_front_serve(m->front);
+        dlf_progress_stop(m->progress, m->moved);
+        dlf_report_close(&m->report);
     }
     dlf_image_close(m->image);
     dlf_handover_free(m->handover);

@@ -1,4 +1,6 @@
-/* dlfuse status: prints the mount's status.json, as it is or one "key value" a line. */
+/* dlfuse status: prints the mount's status.json, as it is or one "key value" a line, or its
+ * metrics.
+ */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,11 +25,11 @@ static void print_plain(char *line)
     }
 }
 
-static int print_file(FILE *in, bool json)
+static int print_file(FILE *in, bool as_it_is)
 {
     char line[8192];
     while (fgets(line, sizeof(line), in)) {
-        if (json)
+        if (as_it_is)
             fputs(line, stdout);
         else
             print_plain(line);
@@ -38,21 +40,26 @@ static int print_file(FILE *in, bool json)
 int dlf_cmd_status(int argc, char **argv)
 {
     const char *directory = NULL;
-    bool json = false;
+    const char *file = DLF_STATUS_FILE;
+    bool as_it_is = false;
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            json = true;
-        else if (argv[i][0] == '-' || directory) {
+        if (strcmp(argv[i], "--json") == 0) {
+            as_it_is = true;
+        } else if (strcmp(argv[i], "--metrics") == 0) {
+            as_it_is = true;
+            file = DLF_METRICS_FILE;
+        } else if (argv[i][0] == '-' || directory) {
             fprintf(stderr, "dlfuse status: %s: unexpected; see dlfuse --help\n", argv[i]);
             return DLF_EXIT_USAGE;
-        } else
+        } else {
             directory = argv[i];
+        }
     }
     if (!directory) {
         fputs("dlfuse status: DIR is missing; see dlfuse --help\n", stderr);
         return DLF_EXIT_USAGE;
     }
-    FILE *in = dlf_cmd_open("status", directory, DLF_STATUS_FILE);
-    return in ? dlf_cmd_end("status", directory, DLF_STATUS_FILE, in, print_file(in, json))
+    FILE *in = dlf_cmd_open("status", directory, file);
+    return in ? dlf_cmd_end("status", directory, file, in, print_file(in, as_it_is))
               : DLF_EXIT_FAILED;
 }

@@ -12,6 +12,7 @@
 
 #define DLF_IMAGE_FILE "root.img"
 #define DLF_STATUS_FILE "status.json"
+#define DLF_METRICS_FILE "metrics"
 #define DLF_TRACE_FILE "trace"
 
 /* What is written to it is a command: "ready", with or without a newline: the machine's boot is

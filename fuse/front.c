@@ -37,15 +37,20 @@
 #define INO_STATUS 3
 #define INO_TRACE 4
 #define INO_CONTROL 5
+#define INO_METRICS 6
 
 static const struct {
     const char *name;
     fuse_ino_t ino;
     mode_t mode;
 } files[] = {
-    {".", FUSE_ROOT_ID, S_IFDIR | 0555},         {"..", FUSE_ROOT_ID, S_IFDIR | 0555},
-    {DLF_IMAGE_FILE, INO_IMAGE, S_IFREG | 0444}, {DLF_STATUS_FILE, INO_STATUS, S_IFREG | 0444},
-    {DLF_TRACE_FILE, INO_TRACE, S_IFREG | 0444}, {DLF_CONTROL_FILE, INO_CONTROL, S_IFREG | 0200},
+    {".", FUSE_ROOT_ID, S_IFDIR | 0555},
+    {"..", FUSE_ROOT_ID, S_IFDIR | 0555},
+    {DLF_IMAGE_FILE, INO_IMAGE, S_IFREG | 0444},
+    {DLF_STATUS_FILE, INO_STATUS, S_IFREG | 0444},
+    {DLF_TRACE_FILE, INO_TRACE, S_IFREG | 0444},
+    {DLF_CONTROL_FILE, INO_CONTROL, S_IFREG | 0200},
+    {DLF_METRICS_FILE, INO_METRICS, S_IFREG | 0444},
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
 
@@ -142,18 +147,25 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
-/* status.json and trace are one text from open to release, whatever happens meanwhile. */
+/* status.json, metrics and trace are one text from open to release, whatever happens meanwhile. */
 static bool is_text(fuse_ino_t ino)
 {
-    return ino == INO_STATUS || ino == INO_TRACE;
+    return ino == INO_STATUS || ino == INO_METRICS || ino == INO_TRACE;
+}
+
+static char *make_text(const struct dlf_front *front, fuse_ino_t ino)
+{
+    struct dlf_image *image = front->config.image;
+    const char *handover = dlf_handover_state(front->config.handover);
+    if (ino == INO_TRACE)
+        return dlf_image_trace(image);
+    return ino == INO_METRICS ? dlf_status_metrics(image, handover)
+                              : dlf_status_json(image, front->config.url, handover);
 }
 
 static void open_text(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct dlf_front *front = front_of(req);
-    char *text = ino == INO_TRACE ? dlf_image_trace(front->config.image)
-                                  : dlf_status_json(front->config.image, front->config.url,
-                                                    dlf_handover_state(front->config.handover));
+    char *text = make_text(front_of(req), ino);
     if (!text) {
         fuse_reply_err(req, ENOMEM);
         return;

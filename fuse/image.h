@@ -59,6 +59,7 @@ struct dlf_image_stats {
     uint64_t read_bytes;
     uint64_t read_hits;  /* served without a wait */
     uint64_t read_waits; /* parked until something was fetched */
+    uint64_t waiting_reads; /* now */
     uint64_t wait_ms_total;
     uint64_t wait_ms_max;
     enum dlf_boot_state boot;

@@ -337,6 +337,7 @@ void dlf_image_stats(struct dlf_image *im, struct dlf_image_stats *stats)
     pthread_mutex_lock(&im->read_lock);
     stats->wait_ms_total = im->wait_ms_total;
     stats->wait_ms_max = im->wait_ms_max;
+    stats->waiting_reads = atomic_load_explicit(&im->reads_in_work, memory_order_relaxed);
     pthread_mutex_unlock(&im->read_lock);
     stats->reads = atomic_load_explicit(&im->reads, memory_order_relaxed);
     stats->read_bytes = atomic_load_explicit(&im->read_bytes, memory_order_relaxed);

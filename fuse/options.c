@@ -178,6 +178,8 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         o->chroot = value;
     else if (strcmp(name, "trouble") == 0)
         o->trouble = value;
+    else if (strcmp(name, "report") == 0)
+        o->report = value;
     else if (strcmp(name, "room") == 0)
         ok = dlf_parse_size(value, &o->room_bytes);
     else if (strcmp(name, "mirror") == 0)

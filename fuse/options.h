@@ -36,6 +36,7 @@ struct dlf_options {
     const char *chroot;     /* NULL: none */
     struct dlf_trust trust; /* what was said of it; its keys are not read yet */
     struct dlf_http http;   /* the same; its files are not read yet */
+    const char *report;     /* URL for dlf_report_open; NULL: none */
     const char *trouble;    /* the file for dlf_trouble, below chroot; NULL: none */
     uint64_t room_bytes;    /* the longest file that fetch takes; 0: no limit */
 };

@@ -1,9 +1,12 @@
-/* Prints an image's counters as one JSON object. The keys are documented in dlfuse(8). */
+/* Prints an image's counters, as one JSON object or as metrics. The keys are documented in
+ * dlfuse(8).
+ */
 #include "fuse/status.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuse/harden.h"
 
@@ -71,38 +74,50 @@ static void put_mirrors(FILE *out, const struct dlf_source *source)
     fputs("\n  ]\n", out);
 }
 
-static void put_numbers(FILE *out, const struct dlf_index_head *head,
-                        const struct dlf_image_stats *s)
+/* A number that both texts have. A counter only grows; a gauge is how much there is now. */
+struct number {
+    const char *key;
+    bool counter;
+    uint64_t value;
+};
+#define NUMBERS 30
+
+static void count_numbers(struct number numbers[NUMBERS], const struct dlf_index_head *head,
+                          const struct dlf_image_stats *s)
 {
-    put_number(out, "image_bytes", head->image_size);
-    put_number(out, "data_bytes", head->data_size);
-    put_number(out, "stored_bytes", head->stored_size);
-    put_number(out, "chunks", head->record_count);
-    put_number(out, "chunks_present", s->cache.present_chunks);
-    put_number(out, "present_bytes", s->cache.present_bytes);
-    put_number(out, "cache_limit_bytes", s->cache.limit_bytes);
-    put_number(out, "evicted_chunks", s->cache.evicted_chunks);
-    put_number(out, "broken_chunks", s->cache.broken_chunks);
-    put_number(out, "reads", s->reads);
-    put_number(out, "read_bytes", s->read_bytes);
-    put_number(out, "read_hits", s->read_hits);
-    put_number(out, "read_waits", s->read_waits);
-    put_number(out, "wait_ms_total", s->wait_ms_total);
-    put_number(out, "wait_ms_max", s->wait_ms_max);
-    put_number(out, "requests", s->sched.requests);
-    put_number(out, "fetched_bytes", s->sched.fetched_bytes);
-    put_number(out, "demand_bytes", s->sched.class_bytes[DLF_DEMAND]);
-    put_number(out, "prefetch_bytes", s->sched.class_bytes[DLF_PREFETCH]);
-    put_number(out, "fill_bytes", s->sched.class_bytes[DLF_FILL]);
-    put_number(out, "index_bytes", s->sched.index_bytes);
-    put_number(out, "boot_bytes", s->sched.boot_bytes);
-    put_number(out, "overtaken_chunks", s->sched.overtaken);
-    put_number(out, "round_trip_us", s->sched.pace.rtt_us);
-    put_number(out, "bandwidth_bytes_per_s", s->sched.pace.bytes_per_s);
-    put_number(out, "connections", s->sched.connections);
-    put_number(out, "failed_attempts", s->sched.failed_attempts);
-    put_number(out, "bad_digests", s->sched.bad_digests);
-    put_number(out, "recovered", s->sched.recovered);
+    const struct number now[NUMBERS] = {
+        {"image_bytes", false, head->image_size},
+        {"data_bytes", false, head->data_size},
+        {"stored_bytes", false, head->stored_size},
+        {"chunks", false, head->record_count},
+        {"chunks_present", false, s->cache.present_chunks},
+        {"present_bytes", false, s->cache.present_bytes},
+        {"cache_limit_bytes", false, s->cache.limit_bytes},
+        {"evicted_chunks", true, s->cache.evicted_chunks},
+        {"broken_chunks", true, s->cache.broken_chunks},
+        {"reads", true, s->reads},
+        {"read_bytes", true, s->read_bytes},
+        {"read_hits", true, s->read_hits},
+        {"read_waits", true, s->read_waits},
+        {"waiting_reads", false, s->waiting_reads},
+        {"wait_ms_total", true, s->wait_ms_total},
+        {"wait_ms_max", false, s->wait_ms_max},
+        {"requests", true, s->sched.requests},
+        {"fetched_bytes", true, s->sched.fetched_bytes},
+        {"demand_bytes", true, s->sched.class_bytes[DLF_DEMAND]},
+        {"prefetch_bytes", true, s->sched.class_bytes[DLF_PREFETCH]},
+        {"fill_bytes", true, s->sched.class_bytes[DLF_FILL]},
+        {"index_bytes", true, s->sched.index_bytes},
+        {"boot_bytes", true, s->sched.boot_bytes},
+        {"overtaken_chunks", true, s->sched.overtaken},
+        {"round_trip_us", false, s->sched.pace.rtt_us},
+        {"bandwidth_bytes_per_s", false, s->sched.pace.bytes_per_s},
+        {"connections", false, s->sched.connections},
+        {"failed_attempts", true, s->sched.failed_attempts},
+        {"bad_digests", true, s->sched.bad_digests},
+        {"recovered", true, s->sched.recovered},
+    };
+    memcpy(numbers, now, sizeof(now));
 }
 
 /* What the manifest is, and who vouches for it. */
@@ -131,9 +146,24 @@ static const char *const boot_states[] = {
     [DLF_BOOT_FAILED] = "failed",
 };
 
+static const char *state_of(const struct dlf_image_stats *s)
+{
+    return s->complete ? "detached" : s->filling ? "filling" : "lazy";
+}
+
+/* Ends a text that was written to memory; NULL when it did not fit there. */
+static char *close_text(FILE *out, char **text)
+{
+    if (fclose(out) == 0)
+        return *text;
+    free(*text);
+    return NULL;
+}
+
 char *dlf_status_json(struct dlf_image *image, const char *url, const char *handover)
 {
     struct dlf_image_stats s;
+    struct number numbers[NUMBERS];
     char *text = NULL;
     size_t size = 0;
     char shown[DLF_URL_MAX];
@@ -146,22 +176,106 @@ char *dlf_status_json(struct dlf_image *image, const char *url, const char *hand
     put_string(out, shown);
     fputs(",\n", out);
     put_manifest(out, dlf_image_manifest(image), dlf_image_trust(image));
-    fprintf(out, "  \"state\": \"%s\",\n",
-            s.complete  ? "detached"
-            : s.filling ? "filling"
-                        : "lazy");
+    fprintf(out, "  \"state\": \"%s\",\n", state_of(&s));
     fprintf(out, "  \"complete\": %s,\n", boolean(s.complete));
     fprintf(out, "  \"detached\": %s,\n", boolean(s.complete));
     fprintf(out, "  \"handover\": \"%s\",\n", handover);
     fprintf(out, "  \"boot\": \"%s\",\n", boot_states[s.boot]);
     fprintf(out, "  \"ready\": %s,\n", boolean(s.ready));
-    put_numbers(out, dlf_image_head(image), &s);
+    count_numbers(numbers, dlf_image_head(image), &s);
+    for (size_t i = 0; i < NUMBERS; i++)
+        put_number(out, numbers[i].key, numbers[i].value);
     put_hardening(out);
     put_mirrors(out, dlf_image_source(image));
     fputs("}\n", out);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
+    return close_text(out, &text);
+}
+
+/* "# TYPE", and the name up to where labels or a value follow. */
+static void put_metric(FILE *out, const char *key, bool counter)
+{
+    size_t length = strlen(key);
+    bool named = length > 6 && strcmp(key + length - 6, "_total") == 0;
+    const char *end = counter && !named ? "_total" : "";
+    fprintf(out, "# TYPE dlfuse_%s%s %s\ndlfuse_%s%s", key, end, counter ? "counter" : "gauge", key,
+            end);
+}
+
+static void put_info(FILE *out, struct dlf_image *image, const struct dlf_image_stats *s,
+                     const char *handover)
+{
+    const struct dlf_manifest *m = dlf_image_manifest(image);
+    char digest[DLF_SHA256_HEX + 1];
+    dlf_sha256_hex(&dlf_image_trust(image)->digest, digest);
+    put_metric(out, "info", false);
+    fputs("{version=\"" DLFUSE_VERSION "\",name=", out);
+    put_string(out, m->name);
+    fprintf(out,
+            ",serial=\"%" PRIu64 "\",manifest=\"%s\",state=\"%s\",handover=\"%s\",boot=\"%s\"} 1\n",
+            m->serial, digest, state_of(s), handover, boot_states[s->boot]);
+}
+
+/* One metric of all mirrors: its lines must stand together. */
+static void put_mirror_metric(FILE *out, const struct dlf_source *source, const char *key,
+                              bool counter, uint64_t (*value)(const struct dlf_mirror_stats *))
+{
+    uint32_t all = dlf_source_all(source);
+    char name[64];
+    snprintf(name, sizeof(name), "mirror_%s%s", key, counter ? "_total" : "");
+    fprintf(out, "# TYPE dlfuse_%s %s\n", name, counter ? "counter" : "gauge");
+    for (unsigned i = 0; all >> i & 1; i++) {
+        struct dlf_mirror_stats m;
+        dlf_source_mirror_stats(source, i, &m);
+        fprintf(out, "dlfuse_%s{url=", name);
+        put_string(out, m.base);
+        fprintf(out, "} %" PRIu64 "\n", value(&m));
     }
-    return text;
+}
+
+static uint64_t mirror_up(const struct dlf_mirror_stats *m)
+{
+    return !m->down;
+}
+
+static uint64_t mirror_requests(const struct dlf_mirror_stats *m)
+{
+    return m->requests;
+}
+
+static uint64_t mirror_failures(const struct dlf_mirror_stats *m)
+{
+    return m->failures;
+}
+
+static uint64_t mirror_bytes(const struct dlf_mirror_stats *m)
+{
+    return m->bytes;
+}
+
+char *dlf_status_metrics(struct dlf_image *image, const char *handover)
+{
+    struct dlf_image_stats s;
+    struct number numbers[NUMBERS];
+    const struct dlf_source *source = dlf_image_source(image);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    dlf_image_stats(image, &s);
+    put_info(out, image, &s, handover);
+    put_metric(out, "complete", false);
+    fprintf(out, " %d\n", s.complete);
+    put_metric(out, "ready", false);
+    fprintf(out, " %d\n", s.ready);
+    count_numbers(numbers, dlf_image_head(image), &s);
+    for (size_t i = 0; i < NUMBERS; i++) {
+        put_metric(out, numbers[i].key, numbers[i].counter);
+        fprintf(out, " %" PRIu64 "\n", numbers[i].value);
+    }
+    put_mirror_metric(out, source, "up", false, mirror_up);
+    put_mirror_metric(out, source, "requests", true, mirror_requests);
+    put_mirror_metric(out, source, "failures", true, mirror_failures);
+    put_mirror_metric(out, source, "bytes", true, mirror_bytes);
+    return close_text(out, &text);
 }

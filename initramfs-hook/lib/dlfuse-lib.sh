@@ -164,9 +164,9 @@ dlfuse_store_options() {
 # The mount options that the kernel arguments ask for.
 dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
-    for name in cache fill filldelay fillrate prefetch boot; do
+    for name in cache fill filldelay fillrate prefetch boot report; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
-        options="$options,$name=$value"
+        options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
     done
     value=$(dlfuse_store_options)
     options="$options${value:+,$value}"

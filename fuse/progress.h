@@ -1,0 +1,68 @@
+/*
+ * What a machine's boot comes to, said while it happens: on the console when reads have to wait,
+ * to systemd, and to a web server's log if somebody asked for reports.
+ *
+ * A thread of its own looks at the image's counters twice a second, until nobody needs a server any
+ * more. It holds no lock while it speaks, and nobody waits for it but dlf_progress_stop.
+ */
+#ifndef DLFUSE_FUSE_PROGRESS_H
+#define DLFUSE_FUSE_PROGRESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/err.h"
+#include "fuse/image.h"
+#include "fuse/report.h"
+
+/* Milliseconds for which no waiting read gets its bytes before somebody is told. */
+#define DLF_PROGRESS_WAIT_MS 2000
+
+/* Bytes of a line, NUL included. */
+#define DLF_PROGRESS_LINE 512
+
+/* What was seen so far. All zeros before the first look. */
+struct dlf_progress_watch {
+    uint64_t since_ms;   /* when the wait began that goes on; 0: none */
+    uint64_t said_ms;    /* how old it was when that was said; 0: not said */
+    uint64_t read_waits; /* reads that had waited and got their bytes */
+    uint64_t failed;     /* failed attempts when the wait began */
+    uint64_t bytes;      /* fetched, at the look before */
+    uint64_t at_ms;      /* of the look before */
+    uint64_t bytes_per_s;
+    bool ready;
+};
+
+/*
+ * One look: writes a line for the log, "" when there is nothing to say: that a read has waited for
+ * 2 s, and again each time that the wait has doubled; that it went on; how the boot went, at ready.
+ * last: why the last attempt failed that did; used when attempts have failed during the wait. Pure.
+ */
+void dlf_progress_look(struct dlf_progress_watch *watch, const struct dlf_image_stats *stats,
+                       uint64_t stored_bytes, uint64_t now_ms, const struct dlf_err *last,
+                       char line[DLF_PROGRESS_LINE]);
+
+/* The one line of systemctl status. Pure. */
+void dlf_progress_status(const struct dlf_progress_watch *watch,
+                         const struct dlf_image_stats *stats, uint64_t stored_bytes,
+                         uint64_t data_bytes, char line[DLF_PROGRESS_LINE]);
+
+/*
+ * The socket in NOTIFY_SOCKET (sd_notify(3)), connected, so that neither chroot nor switch_root
+ * cuts it off; -1 when nobody wants to know. The variable is removed.
+ */
+int dlf_progress_notify_open(void);
+
+struct dlf_progress;
+
+/*
+ * notify: of dlf_progress_notify_open, taken over. report: opened, or NULL; both it and image must
+ * live until stop. NULL when there is no memory or thread.
+ */
+struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify,
+                                        struct dlf_report *report);
+
+/* independent: the loop device stands on RAM: that is reported last. NULL is nothing. */
+void dlf_progress_stop(struct dlf_progress *progress, bool independent);
+
+#endif
