@@ -24,7 +24,7 @@ static void say_waiting(const struct dlf_progress_watch *w, const struct dlf_ima
     bool failing = s->sched.failed_attempts > w->failed;
     snprintf(line, DLF_PROGRESS_LINE,
              "%" PRIu64 " read%s waiting, for %" PRIu64 " s now: " PRI_MB " of " PRI_MB
-             " are here, %" PRIu64 " kB/s%s%s",
+             " are here, %" PRIu64 " kB/s%s%.280s",
              s->waiting_reads, s->waiting_reads == 1 ? " is" : "s are", w->said_ms / 1000,
              MB(s->sched.fetched_bytes), MB(stored_bytes), w->bytes_per_s / 1000,
              failing ? "; " : "", failing ? last->msg : "");

@@ -176,6 +176,9 @@ lab_vm_start() {
     shift 4
     LAB_VM_DIR=$LAB_DIR/$name
     mkdir -p "$LAB_VM_DIR"
+    # Another machine of that name may have written there: its words are not this one's.
+    : >"$LAB_VM_DIR/console.log"
+    : >"$LAB_VM_DIR/serial.log"
     if [ -n "$LAB_NAMESPACE" ]; then
         netdev=tap,id=net0,ifname=lab0,script=no,downscript=no
     else
