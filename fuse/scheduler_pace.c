@@ -83,10 +83,11 @@ static unsigned connections(struct dlf_sched *s, const struct dlf_pace *pace, ui
 static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace)
 {
     bool busy = s->demand_us && dlf_now_us() - s->demand_us < BUSY_US;
-    if (!busy)
-        return clamp(4 * dlf_pace_under_way(pace), FILL_IDLE, REQUEST_MAX);
+    /* Also where nobody reads yet: the first ones would wait behind it. */
     if (!pace->bytes_per_s)
         return FILL_UNKNOWN;
+    if (!busy)
+        return clamp(4 * dlf_pace_under_way(pace), FILL_IDLE, REQUEST_MAX);
     uint64_t us = pace->rtt_us / 4 > FILL_BESIDE_US ? pace->rtt_us / 4 : FILL_BESIDE_US;
     return clamp(pace->bytes_per_s * us / 1000000, FILL_MIN, FILL_IDLE);
 }
