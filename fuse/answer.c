@@ -145,8 +145,6 @@ static int check_status(const struct dlf_answer *a, long status, struct dlf_err 
     uint64_t retry = dlf_answer_retry_after_ms(a) / 1000;
     if (status == 200 || status == 206)
         return 0;
-    if (status > 200 && status < 300)
-        return dlf_fail(err, EBADMSG, "HTTP status %ld: no content", status);
     if (status == 404 || status == 410)
         return dlf_fail(err, ENOENT, "HTTP status %ld: no such file", status);
     if (status == 416)

@@ -57,8 +57,8 @@ enum dlf_boot_state {
 struct dlf_image_stats {
     uint64_t reads; /* asked for by read, wait or not */
     uint64_t read_bytes;
-    uint64_t read_hits;  /* served without a wait */
-    uint64_t read_waits; /* parked until something was fetched */
+    uint64_t read_hits;     /* served without a wait */
+    uint64_t read_waits;    /* parked until something was fetched */
     uint64_t waiting_reads; /* now */
     uint64_t wait_ms_total;
     uint64_t wait_ms_max;

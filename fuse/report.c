@@ -86,8 +86,8 @@ void dlf_report_send(struct dlf_report *report, const struct dlf_manifest *manif
     int64_t n =
         dlf_source_get_whole(report->source, path, &tried, &mirror, answer, ANSWER_MAX, &err);
     free(answer);
-    /* -ENOENT and -EBADMSG are answers: the server has its line in the log. */
-    if (n == -EIO)
+    /* -ENOENT, -EBADMSG, and whatever has a status: the server has its line in the log. */
+    if (n == -EIO && !strstr(err.msg, "HTTP status "))
         dlf_warn("the report that this node is %s: %s", state, err.msg);
     else if (n == -EAGAIN)
         dlf_warn("no report that this node is %s: the server has asked to be left alone", state);
