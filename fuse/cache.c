@@ -28,7 +28,9 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
     }
     c->config = *config;
     c->head = dlf_pages_head(config->pages);
-    c->evicts = config->limit_bytes < c->head->data_size;
+    c->limit_bytes = config->limit_bytes;
+    atomic_init(&c->evicts, config->limit_bytes < c->head->data_size);
+    note_complete_locked(c);
     c->states = calloc((size_t)c->head->record_count + 1, sizeof(*c->states));
     bool ready = dlf_cache_make_benches(c);
     pthread_mutex_init(&c->lock, NULL);
@@ -41,7 +43,7 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
         dlf_cache_free(c);
         return rc;
     }
-    if (!c->evicts && c->head->image_size)
+    if (!atomic_load(&c->evicts) && c->head->image_size)
         c->memory = map_file(config->fd, c->head->image_size);
     *cache = c;
     return 0;
@@ -133,6 +135,7 @@ int dlf_cache_get(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_cla
         set_state_locked(c, chunk, PRESENT);
         c->present_bytes += spot->record.length;
         atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+        note_complete_locked(c);
     }
     struct chunk_fetch *coming = *fetch_slot_locked(c, chunk);
     if (coming) {
@@ -157,8 +160,7 @@ bool dlf_cache_present(const struct dlf_cache *c, uint64_t chunk)
 
 bool dlf_cache_complete(const struct dlf_cache *c)
 {
-    return !c->evicts &&
-           atomic_load_explicit(&c->present_chunks, memory_order_acquire) == c->head->record_count;
+    return atomic_load(&c->complete);
 }
 
 bool dlf_cache_stuck(struct dlf_cache *c)
@@ -174,15 +176,27 @@ int dlf_cache_fd(const struct dlf_cache *c)
     return c->config.fd;
 }
 
-const uint8_t *dlf_cache_memory(const struct dlf_cache *c)
+const uint8_t *dlf_cache_enter(struct dlf_cache *c)
 {
-    return c->memory;
+    if (!c->memory)
+        return NULL;
+    /* In this order, against dlf_cache_set_limit's: one of the two sees the other. */
+    atomic_fetch_add(&c->inside, 1);
+    if (!atomic_load(&c->evicts))
+        return c->memory;
+    dlf_cache_leave(c);
+    return NULL;
+}
+
+void dlf_cache_leave(struct dlf_cache *c)
+{
+    atomic_fetch_sub(&c->inside, 1);
 }
 
 void dlf_cache_stats(struct dlf_cache *c, struct dlf_cache_stats *stats)
 {
     pthread_mutex_lock(&c->lock);
-    stats->limit_bytes = c->config.limit_bytes;
+    stats->limit_bytes = c->limit_bytes;
     stats->present_bytes = c->present_bytes;
     stats->present_chunks = atomic_load_explicit(&c->present_chunks, memory_order_relaxed);
     stats->evicted_chunks = c->evicted_chunks;

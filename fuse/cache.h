@@ -5,7 +5,7 @@
  *   ABSENT    a hole        dlf_cache_get: a fetch is submitted              -> FETCHING
  *   FETCHING  being made    the fetch comes, verified, and is written        -> PRESENT
  *                           it fails, or there is no room for it             -> ABSENT
- *   PRESENT   its content   eviction, only where the limit is below the data -> ABSENT
+ *   PRESENT   its content   eviction, only while the limit is below the data -> ABSENT
  *
  * A chunk is fetched, decompressed and checked once however many wait for it (single flight), and
  * those who wait get the content from memory, whether or not the file had room for it.
@@ -52,9 +52,9 @@ struct dlf_settled {
 struct dlf_cache_config {
     int fd;           /* the file; taken over. Set to the image's size by the cache */
     const char *name; /* of the file, for messages; kept by the caller */
-    uint64_t
-        limit_bytes; /* of content held at a time; below the image's data, chunks are evicted */
-    bool resume;     /* the file may hold chunks from before: look before fetching */
+    /* Of content held at a time; below the image's data, chunks are evicted. */
+    uint64_t limit_bytes;
+    bool resume; /* the file may hold chunks from before: look before fetching */
     struct dlf_pages *pages;
     struct dlf_sched *sched;
     struct dlf_sha256 boot; /* the boot pack, if there is one */
@@ -109,6 +109,13 @@ bool dlf_cache_present(const struct dlf_cache *cache, uint64_t chunk);
 /* True once every chunk is present and stays. */
 bool dlf_cache_complete(const struct dlf_cache *cache);
 
+/*
+ * From now on at most so many bytes of content are held, and never more than config's limit_bytes.
+ * What is too much goes before it returns, in the order of eviction. A complete cache stays as it
+ * is: false. One thread at a time; it waits for those between dlf_cache_enter and dlf_cache_leave.
+ */
+bool dlf_cache_set_limit(struct dlf_cache *cache, uint64_t bytes);
+
 /* No room is left, or a chunk is broken: the image cannot be completed. */
 bool dlf_cache_stuck(struct dlf_cache *cache);
 
@@ -118,11 +125,14 @@ int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);
 int dlf_cache_fd(const struct dlf_cache *cache);
 
 /*
- * The file in memory, for reading chunks that dlf_cache_present says are there; NULL where chunks
- * are evicted, or when it cannot be mapped. Only those: to touch a hole of a memfd takes memory for
- * it.
+ * The file in memory, for reading chunks that dlf_cache_present says are there, asked from now on
+ * until dlf_cache_leave: so long none of them goes. Only those: to touch a hole of a memfd takes
+ * memory for it. NULL while chunks are evicted, or when it cannot be mapped; then there is nothing
+ * to leave.
  */
-const uint8_t *dlf_cache_memory(const struct dlf_cache *cache);
+const uint8_t *dlf_cache_enter(struct dlf_cache *cache);
+void dlf_cache_leave(struct dlf_cache *cache);
+
 void dlf_cache_stats(struct dlf_cache *cache, struct dlf_cache_stats *stats);
 
 #endif

@@ -5,8 +5,9 @@
  *
  * lock guards states, the table of fetches, waiters, counters and, where chunks are evicted, the
  * file: there a present chunk is copied under the lock, because the next moment it may be gone.
- * Where nothing is evicted PRESENT is final, states are read without the lock (acquire against the
- * release store that follows the write). Below it only the scheduler's inbox lock is taken.
+ * Where nothing is evicted states are read without the lock (acquire against the release store that
+ * follows the write), by who is inside: before the first chunk goes, evicts is set, and those who
+ * did not see it are waited for. Below the lock only the scheduler's inbox lock is taken.
  * A FETCHING chunk is written by the one thread that decodes it: the scheduler's, or a worker, each
  * at a bench of its own.
  */
@@ -54,7 +55,9 @@ struct bench {
 struct dlf_cache {
     struct dlf_cache_config config;
     const struct dlf_index_head *head;
-    bool evicts;
+    atomic_bool evicts;   /* set with the lock held; seen by who asks after inside was counted up */
+    atomic_uint inside;   /* between dlf_cache_enter and dlf_cache_leave */
+    atomic_bool complete; /* set with the lock held, never taken back */
     struct bench *benches; /* the first is the scheduler's thread's, the others the workers' */
     unsigned bench_count;
     struct dlf_workers *workers;
@@ -63,6 +66,7 @@ struct dlf_cache {
     pthread_mutex_t lock;
     _Atomic uint8_t *states; /* enum chunk_state and REFERENCED, one for each chunk */
     struct chunk_fetch *fetches[FETCH_BUCKETS];
+    uint64_t limit_bytes; /* as of now */
     uint64_t present_bytes;
     uint64_t evicted_chunks;
     uint64_t broken_chunks;
@@ -79,6 +83,13 @@ static inline uint8_t state_of(const struct dlf_cache *c, uint64_t chunk)
 static inline void set_state_locked(struct dlf_cache *c, uint64_t chunk, uint8_t state)
 {
     atomic_store_explicit(&c->states[chunk], state, memory_order_release);
+}
+
+/* One more chunk is present, or evicts was set. */
+static inline void note_complete_locked(struct dlf_cache *c)
+{
+    if (!atomic_load(&c->evicts) && atomic_load(&c->present_chunks) == c->head->record_count)
+        atomic_store(&c->complete, true);
 }
 
 static inline struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64_t chunk)

@@ -14,6 +14,9 @@
 /* Bytes of a page of the cache file: what punching a hole gives back. */
 #define HOLE_UNIT ((uint64_t)4096)
 
+/* Bytes that go at a time, with the lock held: some milliseconds of punching. */
+#define SHRINK_STEP ((uint64_t)2 << 20)
+
 int dlf_cache_read_file(const struct dlf_cache *c, uint8_t *out, uint64_t offset, size_t size)
 {
     while (size) {
@@ -70,8 +73,8 @@ static void evict_locked(struct dlf_cache *c, uint64_t chunk)
 static bool make_room_locked(struct dlf_cache *c, uint32_t length)
 {
     uint64_t looked = 0;
-    while (c->present_bytes + length > c->config.limit_bytes) {
-        if (!c->evicts || looked++ > 2 * c->head->record_count)
+    while (c->present_bytes + length > c->limit_bytes) {
+        if (!atomic_load(&c->evicts) || looked++ > 2 * c->head->record_count)
             return false;
         uint64_t chunk = c->hand;
         uint8_t state = state_of(c, chunk);
@@ -83,6 +86,50 @@ static bool make_room_locked(struct dlf_cache *c, uint32_t length)
         else
             evict_locked(c, chunk);
     }
+    return true;
+}
+
+/* Sets evicts for a limit of so many bytes, and the limit where that is more than before. False
+ * when the image is complete. */
+static bool begin_limit(struct dlf_cache *c, uint64_t bytes)
+{
+    pthread_mutex_lock(&c->lock);
+    bool may = !atomic_load(&c->complete);
+    if (may) {
+        atomic_store(&c->evicts, bytes < c->head->data_size);
+        if (bytes > c->limit_bytes)
+            c->limit_bytes = bytes;
+        note_complete_locked(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return may;
+}
+
+/* One step towards bytes. True when it is the last. */
+static bool shrink_step(struct dlf_cache *c, uint64_t bytes)
+{
+    pthread_mutex_lock(&c->lock);
+    uint64_t held = c->present_bytes;
+    c->limit_bytes = held > bytes + SHRINK_STEP ? held - SHRINK_STEP : bytes;
+    bool last = !make_room_locked(c, 0) || c->limit_bytes == bytes;
+    if (last)
+        c->limit_bytes = bytes;
+    pthread_mutex_unlock(&c->lock);
+    return last;
+}
+
+bool dlf_cache_set_limit(struct dlf_cache *c, uint64_t bytes)
+{
+    if (bytes > c->config.limit_bytes)
+        bytes = c->config.limit_bytes;
+    if (!begin_limit(c, bytes))
+        return false;
+    if (!atomic_load(&c->evicts))
+        return true;
+    while (atomic_load(&c->inside))
+        usleep(50);
+    while (!shrink_step(c, bytes))
+        ;
     return true;
 }
 

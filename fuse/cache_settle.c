@@ -107,8 +107,10 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
     pthread_mutex_lock(&c->lock);
     *fetch_slot_locked(c, cf->chunk) = cf->next;
     set_state_locked(c, cf->chunk, kept ? PRESENT | REFERENCED : ABSENT);
-    if (kept)
+    if (kept) {
         atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+        note_complete_locked(c);
+    }
     c->broken_chunks += broken && !cf->boot;
     struct dlf_waiter *waiter = cf->waiters;
     pthread_mutex_unlock(&c->lock);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/loop.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,24 @@ static int fail(const char *what, const char *why)
 {
     fprintf(stderr, "dlfuse handover: %s: %s\n", what, why);
     return DLF_EXIT_FAILED;
+}
+
+/* Does the loop device stand on a file in memory? That is what a hand-over ends with. */
+static bool stands_on_memory(const char *path)
+{
+    static const char memory[] = "/memfd:";
+    char name[96];
+    char file[sizeof(memory)] = "";
+    struct stat device;
+    if (stat(path, &device) < 0 || !S_ISBLK(device.st_mode))
+        return false;
+    snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file", major(device.st_rdev),
+             minor(device.st_rdev));
+    FILE *in = fopen(name, "re");
+    bool does = in && fgets(file, sizeof(file), in) && strcmp(file, memory) == 0;
+    if (in)
+        fclose(in);
+    return does;
 }
 
 /* Is the device read-only and on this file? Says so if not. */
@@ -34,7 +53,9 @@ static int check_device(const char *path, const struct stat *image, struct stat 
     if (rc < 0)
         return fail(path, "not a loop device in use");
     if (info.lo_device != image->st_dev || info.lo_inode != image->st_ino)
-        return fail(path, "this loop device does not stand on the mount's " DLF_IMAGE_FILE);
+        return fail(path, stands_on_memory(path)
+                              ? "stands on memory already, nothing is left to hand over"
+                              : "this loop device does not stand on the mount's " DLF_IMAGE_FILE);
     if (!(info.lo_flags & LO_FLAGS_READ_ONLY))
         return fail(path, "the loop device is not read-only; set it up with losetup -r");
     if (dlf_handover_kills(major(device->st_rdev), minor(device->st_rdev), type)) {
@@ -47,11 +68,24 @@ static int check_device(const char *path, const struct stat *image, struct stat 
     return DLF_EXIT_OK;
 }
 
+/* There is no mount that could be asked; code is the errno. */
+static int no_mount(const char *directory, const char *device, int code)
+{
+    if (!stands_on_memory(device))
+        return fail(directory, dlf_cmd_why_none(code));
+    fprintf(stderr,
+            "dlfuse handover: %s: %s; %s stands on memory already, nothing is left to hand over\n",
+            directory, dlf_cmd_why_none(code), device);
+    return DLF_EXIT_FAILED;
+}
+
 static const char *explain(int code)
 {
     switch (code) {
     case EALREADY:
         return "a hand-over is armed already";
+    case EBUSY:
+        return "the kernel has refused a hand-over before; the node's log says why";
     case EOPNOTSUPP:
         return "the cache is smaller than the image's data, so it will never be complete; mount "
                "with "
@@ -59,7 +93,7 @@ static const char *explain(int code)
     case ENOTTY:
         return "no dlfuse is mounted there";
     default:
-        return strerror(code);
+        return dlf_cmd_why_none(code);
     }
 }
 
@@ -77,8 +111,12 @@ int dlf_cmd_handover(int argc, char **argv)
         return fail(argv[1], "the name is too long");
     snprintf(path, sizeof(path), "%s/" DLF_IMAGE_FILE, argv[0]);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &image) < 0)
+    if (fd < 0)
+        return no_mount(argv[0], argv[1], errno);
+    if (fstat(fd, &image) < 0) {
+        close(fd);
         return fail(path, strerror(errno));
+    }
     int rc = check_device(argv[1], &image, &device);
     if (rc == DLF_EXIT_OK) {
         memcpy(request.path, argv[1], strlen(argv[1]) + 1);

@@ -5,14 +5,26 @@
 
 #include "fuse/commands.h"
 
+const char *dlf_cmd_why_none(int code)
+{
+    switch (code) {
+    case ENOENT:
+        return "no dlfuse is mounted there";
+    case ENOTCONN:
+    case ECONNABORTED:
+        return "its dlfuse was killed";
+    default:
+        return strerror(code);
+    }
+}
+
 FILE *dlf_cmd_open(const char *command, const char *directory, const char *name)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof(path), "%s/%s", directory, name);
     FILE *in = fopen(path, "re");
     if (!in)
-        fprintf(stderr, "dlfuse %s: %s: %s\n", command, directory,
-                errno == ENOENT ? "no dlfuse is mounted there" : strerror(errno));
+        fprintf(stderr, "dlfuse %s: %s: %s\n", command, directory, dlf_cmd_why_none(errno));
     return in;
 }
 

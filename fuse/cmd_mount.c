@@ -1,8 +1,9 @@
 /*
  * dlfuse mount: the daemon. Opens the image, mounts, serves, cleans up.
  *
- * Order at the end, because callbacks cross the layers: the image is closed first (its thread ends,
- * parked reads get their error replies), then the hand-over (waits for its thread), then FUSE.
+ * Order at the end, because callbacks cross the layers: who watches the memory goes first, then the
+ * image is closed (its thread ends, parked reads get their error replies), then the hand-over
+ * (waits for its thread), then FUSE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include "fuse/harden.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
+#include "fuse/pressure.h"
 #include "fuse/progress.h"
 
 #ifndef PR_SET_IO_FLUSHER
@@ -38,7 +40,9 @@ struct mount {
     struct dlf_progress *progress;
     struct dlf_report report; /* all zeros: nobody asked for reports */
     bool moved;               /* the loop device stands on RAM */
-    int ready_fd;             /* tells the process that started the daemon; -1 in the foreground */
+    struct dlf_pressure *pressure;
+    int meminfo_fd; /* opened before the root directory changes; -1 when there is none */
+    int ready_fd;   /* tells the process that started the daemon; -1 in the foreground */
 };
 
 /* Every chunk is here. In the scheduler's thread. */
@@ -220,8 +224,13 @@ static void open_report(struct mount *m)
         dlf_warn("%s; going on without reports", err.msg);
 }
 
-static void begin_fill(struct mount *m)
+/* It serves: what goes on beside that. */
+static void begin_work(struct mount *m)
 {
+    m->pressure = dlf_pressure_new(m->meminfo_fd, m->image, m->options.cache_bytes,
+                                   dlf_image_head(m->image)->data_size);
+    if (!m->options.fill)
+        return;
     if (cache_is_whole(m)) {
         dlf_image_fill(m->image);
         return;
@@ -246,6 +255,7 @@ static int serve(struct mount *m, char *name0)
         rc = dlf_trust_open(&o->trust, &err); /* its directory is outside the new root */
     if (rc == 0)
         rc = dlf_http_open(&o->http, &err); /* its files too */
+    m->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
     if (rc == 0 && o->trouble)
@@ -268,12 +278,12 @@ static int serve(struct mount *m, char *name0)
         if (m->ready_fd >= 0)
             say_ready(m);
         m->progress = dlf_progress_start(m->image, notify, m->report.source ? &m->report : NULL);
-        if (o->fill)
-            begin_fill(m);
+        begin_work(m);
         rc = dlf_front_serve(m->front);
         dlf_progress_stop(m->progress, m->moved);
         dlf_report_close(&m->report);
     }
+    dlf_pressure_free(m->pressure);
     dlf_image_close(m->image);
     dlf_handover_free(m->handover);
     dlf_front_close(m->front);

@@ -28,6 +28,9 @@ int dlf_cmd_trace(int argc, char **argv);
 FILE *dlf_cmd_open(const char *command, const char *directory, const char *name);
 int dlf_cmd_end(const char *command, const char *directory, const char *name, FILE *in, int rc);
 
+/* What the errno of opening a mount's file says about the mount. */
+const char *dlf_cmd_why_none(int code);
+
 int dlf_cmd_handover(int argc, char **argv);
 
 #endif

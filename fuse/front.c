@@ -237,10 +237,12 @@ static void read_image(fuse_req_t req, size_t size, off_t offset)
     if (size > image_size - (uint64_t)offset)
         size = (size_t)(image_size - (uint64_t)offset);
     unsigned count = dlf_image_read_now(image, (uint64_t)offset, (uint32_t)size, pieces);
-    if (count)
+    if (count) {
         fuse_reply_iov(req, pieces, (int)count);
-    else
+        dlf_image_read_over(image);
+    } else {
         dlf_image_read(image, (uint64_t)offset, (uint32_t)size, parked_done, req);
+    }
 }
 
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

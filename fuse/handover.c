@@ -2,6 +2,12 @@
  * LOOP_CHANGE_FD. The kernel freezes the device's queue for it and waits for the reads that are in
  * flight, which this process has to answer: so it is called in a thread of its own, never in one
  * that serves. lock guards everything and is held over no system call that waits.
+ *
+ * Not even SIGKILL ends that wait. A process that is killed in it is only gone when the call
+ * returns; until then the descriptors that the calling thread has stay open. With /dev/fuse among
+ * them the kernel would not give up the reads that nobody answers any more, for which the call
+ * waits: for ever. So the call is made by a thread that has a table of its own with two descriptors
+ * in it. When the process is killed the reads then fail, and the device moves.
  */
 #include "fuse/handover.h"
 
@@ -14,11 +20,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "fuse/log.h"
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2U /* linux/close_range.h, since Linux 5.9 */
+#endif
 
 enum state { NONE, ARMED, MOVING, DONE, REFUSED };
 
@@ -97,6 +108,46 @@ void dlf_handover_free(struct dlf_handover *h)
     free(h);
 }
 
+/* From here on the calling thread has these two descriptors and shares none. An older kernel cannot
+ * do that: then the thread goes on with those of the process. */
+static void keep_only(int fd, int other)
+{
+    unsigned low = (unsigned)(fd < other ? fd : other);
+    unsigned high = (unsigned)(fd < other ? other : fd);
+    if (syscall(SYS_close_range, high + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+        return;
+    if (low + 1 < high)
+        syscall(SYS_close_range, low + 1, high - 1, 0);
+    if (low > 0)
+        syscall(SYS_close_range, 0, low - 1, 0);
+}
+
+struct change {
+    int loop_fd;
+    int file_fd;
+    int rc;
+};
+
+static void *change_thread(void *cookie)
+{
+    struct change *c = cookie;
+    keep_only(c->loop_fd, c->file_fd);
+    c->rc = ioctl(c->loop_fd, LOOP_CHANGE_FD, c->file_fd) < 0 ? -errno : 0;
+    return NULL;
+}
+
+/* 0 or a negative errno. */
+static int change_file(int loop_fd, int file_fd)
+{
+    struct change c = {.loop_fd = loop_fd, .file_fd = file_fd};
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, change_thread, &c);
+    if (rc != 0)
+        return -rc;
+    pthread_join(thread, NULL);
+    return c.rc;
+}
+
 static void *move_thread(void *cookie)
 {
     struct dlf_handover *h = cookie;
@@ -107,8 +158,8 @@ static void *move_thread(void *cookie)
     if (fstat(h->loop_fd, &st) == 0 &&
         dlf_handover_kills(major(st.st_rdev), minor(st.st_rdev), type))
         rc = -EBUSY;
-    else if (ioctl(h->loop_fd, LOOP_CHANGE_FD, h->complete_fd) < 0)
-        rc = -errno;
+    else
+        rc = change_file(h->loop_fd, h->complete_fd);
     pthread_mutex_lock(&h->lock);
     h->state = rc == 0 ? DONE : REFUSED;
     close(h->loop_fd);
@@ -162,7 +213,7 @@ int dlf_handover_arm(struct dlf_handover *h, const struct dlf_handover_request *
         h->state = ARMED;
         move_if_ready_locked(h);
     } else {
-        rc = -EALREADY;
+        rc = h->state == REFUSED ? -EBUSY : -EALREADY;
         close(fd);
     }
     pthread_mutex_unlock(&h->lock);

@@ -34,7 +34,8 @@ struct dlf_handover *dlf_handover_new(int complete_fd,
 void dlf_handover_free(struct dlf_handover *handover);
 
 /* Remembers and opens the device; moves it when the image is complete already. As DLF_IOC_HANDOVER,
- * a negative errno. Any thread. */
+ * a negative errno: -EALREADY for a second device, or the same again; -EBUSY when the first was
+ * refused. Any thread. */
 int dlf_handover_arm(struct dlf_handover *handover, const struct dlf_handover_request *request);
 
 /* The image is complete: moves the device if there is one. Any thread; does not block. */

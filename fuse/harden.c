@@ -291,6 +291,7 @@ static void allow_uses(struct filter *f, unsigned uses)
     if (uses & DLF_USE_HANDOVER) {
         allow_one(f, SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, LOOP_CHANGE_FD));
         allow_if(f, SCMP_SYS(umount2), 0, NULL);
+        allow_if(f, SCMP_SYS(close_range), 0, NULL);
     }
     if (uses & DLF_USE_RENAME)
         allow_all(f, for_rename, COUNT(for_rename));

@@ -25,7 +25,7 @@ int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
 
 /* What a filter lets through beyond memory, threads, clocks, sockets, and files opened to read. */
 enum dlf_harden_use {
-    DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD and umount2 */
+    DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD, umount2 and close_range */
     DLF_USE_RENAME = 2,   /* rename, unlink */
 };
 

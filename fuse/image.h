@@ -100,6 +100,13 @@ void dlf_image_ready(struct dlf_image *image);
 /* The trace so far; malloc. NULL: no memory. */
 char *dlf_image_trace(struct dlf_image *image);
 
+/*
+ * From now on the image takes at most so many bytes of memory, and never more than cache_bytes.
+ * While that is less than its data the fill rests. A complete image stays: false. One thread at a
+ * time, not from within a callback.
+ */
+bool dlf_image_set_limit(struct dlf_image *image, uint64_t bytes);
+
 /* The fill has come to its end without completing the image; why is in the log. */
 bool dlf_image_stuck(struct dlf_image *image);
 
@@ -108,11 +115,14 @@ bool dlf_image_stuck(struct dlf_image *image);
 
 /*
  * Reads [offset, offset + size), inside the image, without copying, if all of it is present: sets
- * up to DLF_IMAGE_PIECES of pieces, which stay valid until dlf_image_close, and returns their
+ * up to DLF_IMAGE_PIECES of pieces, which stay valid until dlf_image_read_over, and returns their
  * number. 0 when it has to be read by dlf_image_read. Counts as a read if it was one.
  */
 unsigned dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t size,
                             struct iovec *pieces);
+
+/* The pieces are not used any more. Soon, and not after waiting for anything. */
+void dlf_image_read_over(struct dlf_image *image);
 
 /* Why the last fetch failed that did. */
 void dlf_image_last_failure(struct dlf_image *image, struct dlf_err *err);

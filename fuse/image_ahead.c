@@ -69,8 +69,9 @@ static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, 
     uint64_t most = 4 * least > WINDOW_MAX ? 4 * least : WINDOW_MAX;
     if (most > WINDOW_FAR)
         most = WINDOW_FAR;
-    if (most > im->cache_bytes / 8)
-        most = im->cache_bytes / 8;
+    uint64_t limit = atomic_load_explicit(&im->limit_bytes, memory_order_relaxed);
+    if (most > limit / 8)
+        most = limit / 8;
     *from = *to = 0;
     pthread_mutex_lock(&im->ahead_lock);
     credit_around_locked(im, offset);

@@ -167,7 +167,7 @@ void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what)
         im->fill_outstanding -= what->length;
     if (what->from_boot_pack && !what->came) {
         im->fill_cursor = 0; /* the fill may have passed it by, as one that was coming */
-        im->filling = im->fill_begun;
+        im->filling = im->fill_begun && !im->fill_rests;
     }
     if (im->filling)
         fill_step_locked(im);
@@ -178,11 +178,45 @@ void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what)
 static void begin_fill(struct dlf_image *im)
 {
     pthread_mutex_lock(&im->fill_lock);
-    im->filling = im->fill_begun = !im->closing;
+    im->fill_begun = !im->closing;
+    im->filling = im->fill_begun && !im->fill_rests;
     if (im->filling)
         fill_step_locked(im);
     pthread_mutex_unlock(&im->fill_lock);
     check_complete(im);
+}
+
+/* What it fetched before may have gone meanwhile. */
+static void begin_anew(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->fill_rests = false;
+    im->filling = im->fill_begun && !im->closing;
+    im->fill_cursor = 0;
+    im->later_next = 0;
+    if (im->filling)
+        fill_step_locked(im);
+    pthread_mutex_unlock(&im->fill_lock);
+    check_complete(im);
+}
+
+bool dlf_image_set_limit(struct dlf_image *im, uint64_t bytes)
+{
+    if (bytes > im->cache_bytes)
+        bytes = im->cache_bytes;
+    bool room = bytes >= dlf_pages_head(im->pages)->data_size;
+    if (!room) {
+        pthread_mutex_lock(&im->fill_lock);
+        im->fill_rests = true;
+        im->filling = false;
+        pthread_mutex_unlock(&im->fill_lock);
+    }
+    if (!dlf_cache_set_limit(im->cache, bytes))
+        return false;
+    atomic_store_explicit(&im->limit_bytes, bytes, memory_order_relaxed);
+    if (room)
+        begin_anew(im);
+    return true;
 }
 
 /* ---- when it begins ---- */

@@ -232,6 +232,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     im->fill_delay_ms = config->fill_delay_ms;
     im->timeout_ms = config->timeout_ms;
     im->cache_bytes = config->cache_bytes;
+    atomic_init(&im->limit_bytes, config->cache_bytes);
     im->complete = config->complete;
     im->cookie = config->cookie;
     for (unsigned i = 0; rc == 0 && i < config->url_count; i++)

@@ -70,7 +70,8 @@ struct dlf_image {
     struct dlf_cache *cache;
     bool prefetch;
     uint64_t timeout_ms;
-    uint64_t cache_bytes;
+    uint64_t cache_bytes;             /* of the configuration */
+    atomic_uint_fast64_t limit_bytes; /* as of now, for who asks ahead */
     struct dlf_trace *trace;
     void (*complete)(void *cookie);
     void *cookie;
@@ -110,6 +111,7 @@ struct dlf_image {
     uint32_t fill_delay_ms; /* at most, after ready */
     uint32_t later_next;    /* chunks of boot_table.later that were asked for */
     bool fill_begun;
+    bool fill_rests; /* there is no room for all of the image */
     bool filling;
     uint64_t fill_cursor;      /* all before it was asked for, bytes */
     uint64_t fill_outstanding; /* bytes of content asked for and not settled */

@@ -278,7 +278,7 @@ static bool add_hole(struct iovec *pieces, unsigned *count, uint64_t size)
 unsigned dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size,
                             struct iovec *pieces)
 {
-    const uint8_t *memory = dlf_cache_memory(im->cache);
+    const uint8_t *memory = dlf_cache_enter(im->cache);
     uint64_t end = offset + size;
     unsigned count = 0;
     bool ok = memory != NULL;
@@ -295,12 +295,20 @@ unsigned dlf_image_read_now(struct dlf_image *im, uint64_t offset, uint32_t size
             dlf_trace_touch(im->trace, spot.chunk);
         at = to;
     }
-    if (!ok)
+    if (!ok) {
+        if (memory)
+            dlf_cache_leave(im->cache);
         return 0;
+    }
     count_read(im, size);
     if (!dlf_cache_complete(im->cache))
         dlf_image_read_ahead(im, offset, size, false);
     return count;
+}
+
+void dlf_image_read_over(struct dlf_image *im)
+{
+    dlf_cache_leave(im->cache);
 }
 
 void dlf_image_read(struct dlf_image *im, uint64_t offset, uint32_t size,

@@ -114,6 +114,7 @@ static void files_and_memory(void)
     char page[4096];
     filter(DLF_USE_HANDOVER);
     EXPECT(open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0);
+    EXPECT(syscall(SYS_close_range, 1000, 1001, 0) == 0);
 #ifndef DLFUSE_SANITIZED
     EXPECT_REFUSED(open("/dev/null", O_WRONLY));
     EXPECT_REFUSED(open("/dev/null", O_RDWR));
