@@ -62,10 +62,12 @@ dlfuse_uptime() {
 
 dlfuse_may_fall_back() { [ "$(dlfuse_arg rd.dlfuse.fallback)" != 0 ]; }
 
-# Sets trouble_kind and trouble_text; empty when there is none.
+# Sets trouble_kind and trouble_text; empty when there is none. The daemon writes over it in place, and fills the line up with
+# spaces, which klibc's shell does not take off.
 dlfuse_read_trouble() {
     trouble_kind='' trouble_text=''
     [ ! -s "$DLFUSE_TROUBLE" ] || read -r trouble_kind trouble_text <"$DLFUSE_TROUBLE" || :
+    trouble_text=${trouble_text%"${trouble_text##*[! ]}"}
 }
 
 # The last line of a program's messages.
@@ -248,7 +250,7 @@ dlfuse_fetch_into() {
     options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
     if [ -n "$program" ]; then
         command -v "$program" >/dev/null || {
-            why="$1 needs the program $program, which this initramfs does not have (dracut --install $program)"
+            why="$1 needs the program $program, which this initramfs does not have; install it where that is made"
             return 1
         }
         options="$options,room=${room_kib}K"
@@ -357,6 +359,31 @@ dlfuse_start() {
         # The lock is held by the supervisor, for as long as it lives.
         dlfuse_supervise "$1" </dev/null >/dev/null 2>&1 &
     ) 9>"$DLFUSE_STATE/lock"
+}
+
+# dlfuse_wait URL: while there is no root, about once a second. A machine without one has nothing better to do than to go on
+# trying: it does, until rd.dlfuse.timeout= (in seconds; 0: for ever). The shell is for who asked for it, by rd.shell or
+# rd.dlfuse.debug, once, when everything has failed.
+dlfuse_wait() {
+    local url="$1" timeout now started said
+    now=$(dlfuse_uptime)
+    mkdir -p "$DLFUSE_STATE"
+    [ -s "$DLFUSE_STATE/wait" ] || echo "$now $now" >"$DLFUSE_STATE/wait"
+    read -r started said <"$DLFUSE_STATE/wait"
+    if [ $((now - said)) -ge 10 ]; then
+        dlfuse_log 4 "still waiting for $url after $((now - started)) s"
+        echo "$started $now" >"$DLFUSE_STATE/wait"
+    fi
+    timeout=$(dlfuse_arg rd.dlfuse.timeout) || timeout=0
+    if [ "${timeout:-0}" != 0 ] && [ $((now - started)) -ge "$timeout" ]; then
+        dlfuse_shell "dlfuse: no image from $url within $timeout s (rd.dlfuse.timeout)"
+        # Who leaves the shell has as long again.
+        rm -f "$DLFUSE_STATE/wait"
+    elif [ -e "$DLFUSE_FAILED" ] && [ ! -e "$DLFUSE_STATE/shell" ] &&
+        { dlfuse_flag rd.shell || dlfuse_flag rd.dlfuse.debug; }; then
+        : >"$DLFUSE_STATE/shell"
+        dlfuse_shell "dlfuse: nothing to boot from: $(cat "$DLFUSE_FAILED")"
+    fi
 }
 
 # What somebody in front of the console wants to know.

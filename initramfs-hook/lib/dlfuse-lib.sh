@@ -1,20 +1,21 @@
 #!/bin/sh
 # dlfuse-lib.sh: what the initramfs does to boot from dlfuse, whatever made the initramfs.
 #
-# Sourced by the dracut module (and by initramfs-tools later); POSIX sh, no state but files below /run, so each
-# step may be called again: by another network interface, by a retry, by a restarted job.
+# Sourced by the dracut module and by initramfs-tools' scripts; POSIX sh (dash, busybox, klibc), no state but files below
+# /run, so each step may be called again: by another network interface, by a retry, by a restarted job.
 #
 #   dlfuse_prepare        modules loaded, private root made; any time before dlfuse_start, or not at all
 #   dlfuse_start URL      from now on the image is on its way (dlfuse-boot.sh), until DLFUSE_ATTACHED is there: then
 #                         it is mounted, and the overlay prepared
+#   dlfuse_wait URL       called about once a second while DLFUSE_ATTACHED is not there: says so, and gives up in time
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
-#   dlfuse_finish DIR     hand-over armed, resolver and the unit that tells of ready passed on; the last thing
-#                         before switch_root
+#   dlfuse_finish DIR     hand-over armed, resolver and units passed on; the last thing before switch_root
 #
-# The front that sources this defines three functions:
+# The front that sources this defines four functions:
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
 #   dlfuse_args NAME      values of all of them, one a line
 #   dlfuse_flag NAME      0 if NAME or NAME=1 is given
+#   dlfuse_shell TEXT     a shell for whoever is in front of the console; returns when that is left
 
 # The daemon's root directory once the initramfs is gone: a file system of its own, because /run may be noexec
 # and nodev, and because nothing that the daemon opens may lie on the root that it serves.
@@ -93,22 +94,22 @@ dlfuse_make_private_root() {
 }
 
 # Network programs that write no /etc/resolv.conf leave what they learnt elsewhere: systemd-networkd as
-# DNS="ADDRESS...", ipconfig of initramfs-tools as IPV4DNS0='ADDRESS'.
+# DNS="ADDRESS...", ipconfig of initramfs-tools as IPV4DNS0='ADDRESS' and DNSDOMAIN='NAME'.
 dlfuse_write_resolver() {
     local file line address
-    ! grep -q nameserver /etc/resolv.conf 2>/dev/null || return 0
+    [ -z "$(sed -n /nameserver/p /etc/resolv.conf 2>/dev/null)" ] || return 0
     for file in /run/systemd/netif/state /run/net-*.conf; do
         [ -e "$file" ] || continue
-        while read -r line; do
+        sed "s/[\"']//g" "$file" | while read -r line; do
             case $line in
             DNS=* | IPV4DNS?=*)
-                for address in $(echo "${line#*=}" | sed "s/[\"']//g"); do
+                for address in ${line#*=}; do
                     [ "$address" = 0.0.0.0 ] || echo "nameserver ${address%%#*}"
                 done
                 ;;
-            DOMAINS=?*) echo "search ${line#*=}" ;;
+            DOMAINS=?* | DNSDOMAIN=?*) echo "search ${line#*=}" ;;
             esac
-        done <"$file"
+        done
     done >/etc/resolv.conf
 }
 
@@ -201,11 +202,10 @@ dlfuse_spawn() {
     fi
 }
 
-# The kernel must not unmount the private root at shutdown while the real root still needs it; without default
-# dependencies systemd leaves the mounts below it alone. The trailing dash covers everything below /run/dlfuse.
+# systemd must not unmount the private root at shutdown while the real root still needs it; without default
+# dependencies it leaves the mounts below it alone. The trailing dash covers everything below /run/dlfuse.
 dlfuse_protect_mounts() {
     local unit
-    dlfuse_has_systemd || return 0
     for unit in run-dlfuse.mount run-dlfuse-.mount; do
         mkdir -p /run/systemd/system/$unit.d
         printf '[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n' >/run/systemd/system/$unit.d/10-dlfuse.conf
@@ -215,7 +215,7 @@ dlfuse_protect_mounts() {
 dlfuse_prepare() {
     mkdir -p $DLFUSE_STATE
     dlfuse_load_modules fuse loop overlay
-    dlfuse_protect_mounts
+    ! dlfuse_has_systemd || dlfuse_protect_mounts
     dlfuse_make_private_root || {
         dlfuse_log 3 "cannot make $DLFUSE_ROOT, the daemon's root; is there memory left?"
         return 1
@@ -331,10 +331,12 @@ dlfuse_mount_root() {
     fi
 }
 
-# dlfuse_pass_on_ready DIR: the system at DIR shall say when its boot is over. Only where that is systemd: the
-# directory itself makes programs believe that systemd is running. Others are ready when they have been quiet.
-dlfuse_pass_on_ready() {
+# dlfuse_pass_on_units DIR: the system at DIR shall leave the private root alone, and say when its boot is over. Only
+# where that is systemd: the directory itself makes programs believe that systemd is running. Others are ready when they
+# have been quiet.
+dlfuse_pass_on_units() {
     dlfuse_has_systemd || [ -x "$1/lib/systemd/systemd" ] || [ -x "$1/usr/lib/systemd/systemd" ] || return 0
+    dlfuse_protect_mounts
     mkdir -p /run/systemd/system/default.target.wants
     cp /usr/lib/dlfuse/$DLFUSE_READY_UNIT /run/systemd/system/
     ln -sf ../$DLFUSE_READY_UNIT /run/systemd/system/default.target.wants/$DLFUSE_READY_UNIT
@@ -353,7 +355,7 @@ dlfuse_finish() {
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
-    dlfuse_pass_on_ready "$1"
+    dlfuse_pass_on_units "$1"
 }
 
 # shellcheck source=initramfs-hook/lib/dlfuse-boot.sh

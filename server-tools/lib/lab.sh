@@ -132,12 +132,13 @@ lab_wait_line() {
 
 # lab_add_agent SCRIPT INITRD NEW-INITRD [FILE...]
 # An initramfs that makes the booted system run SCRIPT as a service, with FILEs beside it in /run/lab. Its output
-# should go to /dev/ttyS1. Nothing in the image changes: the unit lies in /run, where a dracut hook copies it.
+# should go to /dev/ttyS1. Nothing in the image changes: the unit lies in /run, where a hook of dracut or of initramfs-tools
+# copies it.
 lab_add_agent() {
     local dir=$LAB_DIR/agent script=$1 initrd=$2 new=$3
     shift 3
     rm -rf "$dir"
-    mkdir -p "$dir/usr/lib/dracut/hooks/pre-pivot" "$dir/lab"
+    mkdir -p "$dir/usr/lib/dracut/hooks/pre-pivot" "$dir/scripts/dlfuse-bottom" "$dir/lab"
     cp "$script" "$dir/lab/agent.sh"
     [ $# -eq 0 ] || cp "$@" "$dir/lab/"
     cat >"$dir/lab/lab-agent.service" <<'UNIT'
@@ -158,6 +159,9 @@ cp /lab/lab-agent.service /run/systemd/system/lab-agent.service
 ln -sf ../lab-agent.service /run/systemd/system/multi-user.target.wants/lab-agent.service
 HOOK
     chmod +x "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh"
+    # initramfs-tools runs what its file ORDER says.
+    cp "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh" "$dir/scripts/dlfuse-bottom/lab"
+    echo /scripts/dlfuse-bottom/lab >"$dir/scripts/dlfuse-bottom/ORDER"
     lab_add_files "$dir" "$initrd" "$new"
 }
 

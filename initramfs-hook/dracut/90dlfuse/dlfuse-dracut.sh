@@ -7,6 +7,7 @@ command -v getarg >/dev/null || . /lib/dracut-lib.sh
 dlfuse_arg() { getarg "$1="; }
 dlfuse_args() { getargs "$1="; }
 dlfuse_flag() { getargbool 0 "$1"; }
+dlfuse_shell() { emergency_shell "$1"; }
 
 # The URL of root=dlfuse:URL or netroot=dlfuse:URL; 1 when this boot is not ours.
 dlfuse_url() {

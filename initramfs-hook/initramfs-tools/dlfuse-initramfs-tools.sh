@@ -1,0 +1,111 @@
+#!/bin/sh
+# dlfuse-initramfs-tools.sh: how the shared library gets at what initramfs-tools knows. Sourced by its boot scripts, in
+# shells of their own: init's PATH stays as it is.
+
+# What the library needs is not what busybox and klibc have (losetup --direct-io, dd conv=sparse, flock): the hook puts the
+# real programs here.
+PATH=/usr/lib/dlfuse/bin:$PATH
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-lib.sh"
+
+DLFUSE_CMDLINE=/proc/cmdline
+# There when the machine has an address, or is said to have one.
+DLFUSE_NETWORK="$DLFUSE_STATE/network"
+
+# In shells of their own, because an address may have characters that a shell would take for a pattern of file names.
+dlfuse_args() (
+    set -f
+    # shellcheck disable=SC2013 # words are what is wanted
+    for word in $(cat "$DLFUSE_CMDLINE"); do
+        case $word in "$1="*) echo "${word#*=}" ;; esac
+    done
+)
+
+dlfuse_arg() (
+    set -f
+    found=1
+    # shellcheck disable=SC2013
+    for word in $(cat "$DLFUSE_CMDLINE"); do
+        case $word in "$1="*) found=0 value=${word#*=} ;; esac
+    done
+    [ $found = 1 ] || echo "$value"
+    return $found
+)
+
+dlfuse_flag() (
+    set -f
+    answer=1
+    # shellcheck disable=SC2013
+    for word in $(cat "$DLFUSE_CMDLINE"); do
+        case $word in
+        "$1=0" | "$1=no" | "$1=off") answer=1 ;;
+        "$1" | "$1="*) answer=0 ;;
+        esac
+    done
+    return $answer
+)
+
+# The URL of root=dlfuse:URL, which may also come from a configuration file, or netroot=dlfuse:URL; 1 when this boot is not
+# ours.
+dlfuse_url() {
+    local value
+    for value in "${ROOT:-}" "$(dlfuse_arg root)" "$(dlfuse_arg netroot)"; do
+        case $value in
+        dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# With panic= this is the end of the boot instead, as everywhere in initramfs-tools.
+dlfuse_shell() {
+    dlfuse_diagnosis "$url" >/dev/console
+    panic "$1"
+}
+
+# ipconfig knows no nameserver= of its own.
+dlfuse_write_nameservers() {
+    local address
+    for address in $(dlfuse_args nameserver); do
+        echo "nameserver $address"
+    done >>/etc/resolv.conf
+}
+
+# dlfuse_connect URL: beside everything else, for as long as it takes. configure_networking gives up after minutes and then
+# sources a file that a network would have left: without one, the shell that called it ends.
+dlfuse_connect() {
+    case ${IP:-} in
+    none | off) ;;
+    *) until (configure_networking); do sleep 1; done ;;
+    esac
+    : >"$DLFUSE_NETWORK"
+    dlfuse_start "$1"
+}
+
+dlfuse_is_http() {
+    case $1 in http://?* | https://?*) ;; *) return 1 ;; esac
+}
+
+# dlfuse_boot DIR: returns when the root filesystem is mounted at DIR.
+dlfuse_boot() {
+    local url ticks=0
+    url=$(dlfuse_url)
+    until dlfuse_is_http "$url"; do
+        panic "root=dlfuse:$url: http:// or https:// must follow root=dlfuse:"
+    done
+    # By this mark programs know an initramfs, and the daemon that it has to outlive one (systemd.io/INITRD_INTERFACE).
+    [ -e /etc/initrd-release ] || : >/etc/initrd-release
+    dlfuse_prepare
+    dlfuse_write_nameservers
+    dlfuse_connect "$url" </dev/null &
+    until [ -e "$DLFUSE_ATTACHED" ]; do
+        sleep 0.1
+        ticks=$((ticks + 1))
+        [ $((ticks % 10)) = 0 ] || continue
+        # Started already, unless the supervisor has died.
+        [ ! -e "$DLFUSE_NETWORK" ] || dlfuse_start "$url"
+        dlfuse_wait "$url"
+    done
+    until dlfuse_mount_root "$1"; do
+        panic "dlfuse: the root cannot be mounted at $1: does the kernel have overlay?"
+    done
+}
