@@ -19,7 +19,8 @@ BOOT_SECONDS=300
 # What the node boots: root has no boot pack, booted has one.
 BOOT_NAME=root
 
-# boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs.
+# boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs; or, with initramfs-tools for
+# MODULES, an initramfs made by that, from packages (packages.sh).
 boot_prepare() {
     require_root
     require_programs_under_test
@@ -31,7 +32,11 @@ boot_prepare() {
     flock 7
     artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
     artifacts_image "$1" || die "the image cannot be made"
-    artifacts_initramfs "$2" || die "the initramfs cannot be made"
+    if [ "$2" = initramfs-tools ]; then
+        packages_initramfs_tools
+    else
+        artifacts_initramfs "$2" || die "the initramfs cannot be made"
+    fi
     artifacts_store || die "the store cannot be made"
     [ "$BOOT_NAME" = root ] || {
         require jq

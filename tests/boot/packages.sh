@@ -1,0 +1,89 @@
+# shellcheck shell=bash disable=SC2034 # set here, used by who sources this
+# Packages of the programs under test, and a Debian into which they are installed as somebody would. Sourced after boot.sh.
+#
+#   packages_build FORMAT            DEB or RPM: the packages, in $PACKAGES
+#   packages_tree                    $TREE: a Debian with a kernel and dracut
+#   packages_in COMMAND...           runs in there; $PACKAGES is /mnt
+#   packages_file NAME               prints where the .deb of this name lies in there
+#   packages_install NAME...         apt-get install of these; what it downloads is kept in $DLFUSE_CACHE/apt
+#   packages_initramfs_tools         sets ARTIFACTS_INITRD and ARTIFACTS_KERNEL: by initramfs-tools and these packages
+
+PACKAGES=$TMP/packages
+TREE=$TMP/tree
+
+packages_build() {
+    require cpack dpkg-shlibdeps file
+    mkdir -p "$PACKAGES"
+    cpack --config "${DLFUSE_BIN_DIR%/bin}/CPackConfig.cmake" -G "$1" -B "$PACKAGES" >"$TMP/cpack.log" 2>&1 || {
+        tail -n 20 "$TMP/cpack.log"
+        die "cpack -G $1 failed"
+    }
+    rm -rf "$PACKAGES/_CPack_Packages"
+}
+
+packages_tree() {
+    mkdir -p "$TREE" "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
+    tar -C "$TREE" -x --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -f "$DLFUSE_CACHE/bookworm.tar" ||
+        die "$DLFUSE_CACHE/bookworm.tar cannot be unpacked"
+    cp -L /etc/resolv.conf "$TREE/etc/resolv.conf"
+    KERNEL_VERSION=$(basename "$(echo "$TREE"/lib/modules/*)")
+}
+
+# Mounts stay in a namespace of their own.
+packages_in() {
+    # $1 and $2 are the inner shell's.
+    # shellcheck disable=SC2016
+    DEBIAN_FRONTEND=noninteractive unshare --mount --propagation private sh -euc '
+        tree=$1 packages=$2 apt=$3
+        shift 3
+        mount -t proc proc "$tree/proc"
+        mount --rbind /dev "$tree/dev"
+        mount -t sysfs -o ro sysfs "$tree/sys"
+        mount --bind "$packages" "$tree/mnt"
+        mount --bind "$apt/lists" "$tree/var/lib/apt/lists"
+        mount --bind "$apt/archives" "$tree/var/cache/apt/archives"
+        exec chroot "$tree" "$@"' sh "$TREE" "$PACKAGES" "$DLFUSE_CACHE/apt" "$@" </dev/null
+}
+
+packages_file() { echo "/mnt/$(basename "$PACKAGES/$1"_*.deb)"; }
+
+# What the cache has may be too old for the mirror.
+packages_install() {
+    packages_apt_install "$@" && return 0
+    packages_in apt-get -q -o Acquire::Retries=3 update >>"$TMP/apt.log" 2>&1 || true
+    packages_apt_install "$@" || {
+        tail -n 20 "$TMP/apt.log"
+        die "apt-get install $* failed"
+    }
+}
+
+packages_apt_install() {
+    compgen -G "$DLFUSE_CACHE/apt/lists/*_Packages*" >/dev/null &&
+        packages_in apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install "$@" >>"$TMP/apt.log" 2>&1
+}
+
+packages_initramfs_tools() {
+    local dir key
+    key=$({
+        stat -c '%s %Y' "$DLFUSE_CACHE/bookworm.tar"
+        cat "$SOURCE_DIR/tests/boot/packages.sh"
+        cd "$ARTIFACTS_TREE" && find usr/share/initramfs-tools -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    } | artifacts_hash)
+    if ! dir=$(artifacts_open initrd-initramfs-tools "$(echo "$ARTIFACTS_TREE_KEY $key" | artifacts_hash)"); then
+        [ -d "$TREE/usr" ] || {
+            packages_build DEB
+            packages_tree
+        }
+        # As if the kernel's installation had made one: a package that brings a hook makes it anew.
+        : >"$TREE/boot/initrd.img-$KERNEL_VERSION"
+        packages_install initramfs-tools busybox "$(packages_file dlfuse)" "$(packages_file dlfuse-initramfs-tools)"
+        cp "$TREE/boot/initrd.img-$KERNEL_VERSION" "$dir.new/initrd.img"
+        cp "$TREE/boot/vmlinuz-$KERNEL_VERSION" "$dir.new/vmlinuz"
+        # What /bin/sh is where busybox is not installed.
+        cp "$TREE/usr/lib/klibc/bin/sh" "$dir.new/klibc-sh"
+        artifacts_close initrd-initramfs-tools "$dir"
+    fi
+    ARTIFACTS_KLIBC_SH=$dir/klibc-sh
+    ARTIFACTS_INITRD=$dir/initrd.img
+    ARTIFACTS_KERNEL=$dir/vmlinuz
+}
