@@ -58,8 +58,9 @@ artifacts_image() {
     ext4) ARTIFACTS_FILE=root.img ;;
     squashfs) format=squashfs:lz4 ;;
     esac
-    # The script's text stands for the packages that it installs and for how it makes an image.
-    ARTIFACTS_IMAGE_KEY=$(artifacts_hash <"$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot")
+    # The program's text stands for the packages that it installs and for how it makes an image.
+    ARTIFACTS_IMAGE_KEY=$(cat "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" \
+        "$ARTIFACTS_SOURCE"/server-tools/lib/mkroot/*.* | artifacts_hash)
     if ! ARTIFACTS_IMAGE=$(artifacts_open "$name" "$ARTIFACTS_IMAGE_KEY"); then
         artifacts_mkroot --sums --format "$format" --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
         artifacts_close "$name" "$ARTIFACTS_IMAGE"

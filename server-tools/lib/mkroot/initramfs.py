@@ -1,0 +1,86 @@
+"""The kernel and its initramfs: dracut runs in the tree, with the tree's own kernel and libraries, after the images
+are made: what comes into the tree for its sake is not in them."""
+
+import os
+import re
+import shutil
+
+from .run import Failure, run, run_inside, say
+
+MODULE = "usr/lib/dracut/modules.d/90dlfuse"
+
+
+def check(conf):
+    tree = conf["kernel.dlfuse"]
+    if tree is None:
+        return
+    if not os.access(os.path.join(tree, "usr/bin/dlfuse"), os.X_OK):
+        raise conf.wrong("kernel.dlfuse", "has no usr/bin/dlfuse; make it by: DESTDIR=DIR cmake --install BUILD "
+                         "--prefix /usr", tree)
+    if not os.path.isdir(os.path.join(tree, MODULE)):
+        raise conf.wrong("kernel.dlfuse", f"has no {MODULE}; install with --prefix /usr", tree)
+
+
+def make(tree, conf, out):
+    """Writes vmlinuz and initrd.img into the directory out."""
+    version, kernel = find_kernel(tree)
+    if conf["kernel.dlfuse"]:
+        run(["cp", "-a", os.path.join(conf["kernel.dlfuse"], "."), tree.root],
+            f"{conf['kernel.dlfuse']} cannot be copied into the tree")
+        check_libraries(tree)
+    modules = dracut_modules(tree, conf)
+    say(f"making initrd.img for {version} with dracut ({' '.join(modules)})")
+    # Decompression is on the way of every boot: zstd is several times faster than gzip. Level 9 and not dracut's
+    # 15: a ninth of the time to compress, and 1.3% more bytes.
+    compress = "zstd -9 -q -T0" if tree.exists("/usr/bin/zstd") else "gzip"
+    drivers = conf["kernel.drivers"]
+    printed = run_inside(tree.root, [
+        "sh", "-euc", 'ldconfig; exec dracut "$@"', "sh", "--force", "--quiet", "--no-hostonly",
+        "--no-hostonly-cmdline", "--reproducible", "--compress", compress, "--add", " ".join(modules),
+        *(["--add-drivers", " ".join(drivers)] if drivers else []), *(conf["kernel.dracut_args"] or "").split(),
+        "/boot/initrd.new", version], "dracut failed")
+    # dracut exits 0 when it leaves out a module that was asked for.
+    for module in modules:
+        for line in printed.splitlines():
+            if f"odule '{module}'" in line and re.search("(cannot|could not|will not) be", line):
+                raise Failure(f"dracut left out the module {module}: {line.strip()}")
+    for source, name in ((tree.resolve("/boot/initrd.new"), "initrd.img"), (kernel, "vmlinuz")):
+        shutil.copyfile(source, os.path.join(out, name))
+        os.chmod(os.path.join(out, name), 0o644)
+    tree.remove("/boot/initrd.new")
+
+
+def find_kernel(tree):
+    """(version, path of the kernel on the host): the newest that has modules."""
+    modules = tree.resolve("/usr/lib/modules" if tree.exists("/usr/lib/modules") else "/lib/modules")
+    versions = os.listdir(modules) if os.path.isdir(modules) else []
+    versions.sort(key=lambda version: [int(part) if part.isdigit() else -1 for part in re.split(r"[^0-9]+", version)])
+    for version in reversed(versions):
+        for place in (f"/boot/vmlinuz-{version}", f"/usr/lib/modules/{version}/vmlinuz"):
+            if tree.exists(place):
+                return version, tree.resolve(place)
+    raise Failure("the image has no kernel: add its package, or make no initramfs (--no-initramfs)")
+
+
+def dracut_modules(tree, conf):
+    if conf["kernel.dracut_modules"]:
+        return conf["kernel.dracut_modules"]
+    if tree.exists(f"/{MODULE}"):
+        return ["dlfuse"]
+    # dracut 059 would take systemd-networkd, which does not call its network root handlers there.
+    return ["network-legacy", "livenet"]
+
+
+def check_libraries(tree):
+    """dracut would leave out what dlfuse cannot do without."""
+    needed = run_inside(tree.root, ["ldd", "/usr/bin/dlfuse"], "ldd fails for /usr/bin/dlfuse in the image")
+    missing = [line.split()[0] for line in needed.splitlines() if "not found" in line]
+    if missing:
+        raise Failure(f"dlfuse needs {', '.join(missing)}, which the image does not have: add the packages")
+
+
+def write_sums(tree, out):
+    """SHA-256 of every file, as sha256sum prints it."""
+    say("hashing every file")
+    run(["sh", "-euc", 'cd "$1" && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum >"$2"', "sh",
+         tree.root, os.path.abspath(os.path.join(out, "root.sums"))], "the files cannot be hashed")

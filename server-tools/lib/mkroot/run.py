@@ -1,0 +1,68 @@
+"""Running other programs: quietly, with what they say kept for when they fail; on the host and inside the tree."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+PROG = "dlfuse-mkroot"
+# In the environment of the run in a user namespace: the work directory.
+NAMESPACE = "DLFUSE_MKROOT_WORK"
+quiet = False
+
+
+class Failure(Exception):
+    """One line for the user: what failed, and what to do. The program ends with status 1."""
+
+
+def in_namespace():
+    return NAMESPACE in os.environ
+
+
+def say(text):
+    if not quiet:
+        print(f"{PROG}: {text}", file=sys.stderr, flush=True)
+
+
+def need(program, package):
+    if shutil.which(program) is None:
+        raise Failure(f"{program} is not installed; apt-get install {package}")
+
+
+def run(argv, why, env=None):
+    """Runs argv; returns what it printed. Fails with the line why, and with what it printed: behind that, or above
+    it when it is more than a line."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=env, check=False, errors="replace")
+    if done.returncode == 0:
+        return done.stdout
+    printed = [line for line in done.stdout.splitlines() if line.strip()]
+    if not printed:
+        raise Failure(f"{why} (status {done.returncode})")
+    if len(printed) == 1:
+        raise Failure(f"{why}: {printed[0].strip()}")
+    for line in printed[-20:]:
+        print(line, file=sys.stderr)
+    raise Failure(f"{why}: the lines above say why")
+
+
+# $1: the tree, $2: a program that goes along, as /tmp/hook. In a user namespace there is no new proc and sysfs to
+# be had: those of the host do. All mounts are in a namespace that ends with the program.
+INSIDE = """
+mount --make-rprivate /
+mount -t proc proc "$1/proc" 2>/dev/null || mount --rbind /proc "$1/proc"
+mount -t sysfs -o ro sysfs "$1/sys" 2>/dev/null || mount --rbind /sys "$1/sys"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/tmp"
+[ -z "$2" ] || install -m 0755 "$2" "$1/tmp/hook"
+tree=$1
+shift 2
+exec chroot "$tree" "$@"
+"""
+
+
+def run_inside(tree, argv, why, program=None):
+    """Runs argv with the tree as its root directory. program: a file of the host, there as /tmp/hook."""
+    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C",
+           "DEBIAN_FRONTEND": "noninteractive", "SOURCE_DATE_EPOCH": os.environ["SOURCE_DATE_EPOCH"]}
+    return run(["unshare", "--mount", "sh", "-euc", INSIDE, "sh", tree, program or "", *argv], why, env)

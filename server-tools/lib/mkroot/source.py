@@ -1,0 +1,206 @@
+"""Where the tree comes from: mmdebstrap, dnf, or a tarball. Every way goes through a tarball, which is kept where the
+configuration names one, with a note beside it (FILE.recipe) of what it was made from."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+
+from .run import Failure, need, run, say
+
+# Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
+SERVER_PACKAGES = (
+    "systemd,systemd-sysv,openssh-server,nginx-light,python3,rsyslog,cron,dbus,udev,kmod,procps,iproute2,"
+    "linux-image-amd64,dracut,dracut-network,dracut-live,curl,zstd,ca-certificates,"
+    "libfuse3-3,libcurl4,liblz4-1,libxxhash0,libseccomp2").split(",")
+
+# With one: what starts a node, and what makes its initramfs. Packages that are nobody's name are the file's business.
+BASE_PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2"]
+BASE_PACKAGES_RPM = ["systemd", "systemd-udev", "kmod", "procps-ng", "iproute", "passwd"]
+DRACUT_PACKAGES = ["dracut", "dracut-network", "dracut-live", "zstd"]
+DRACUT_PACKAGES_RPM = ["dracut", "dracut-network", "dracut-live", "zstd"]
+# What the node program of --dlfuse is linked with.
+DLFUSE_LIBRARIES = {"bookworm": ["libfuse3-3", "libcurl4", "liblz4-1", "libxxhash0", "libseccomp2", "ca-certificates"]}
+
+VARIANT_GROUPS = {"@required": "minbase", "@important": "important", "@standard": "standard"}
+EXCLUDE_FILE = "/etc/apt/preferences.d/dlfuse-mkroot-exclude"
+
+
+def kernel_package(conf):
+    if conf["kernel.package"]:
+        return [] if conf["kernel.package"] == "none" else [conf["kernel.package"]]
+    if conf["system.distribution"] == "rpm":
+        return ["kernel-core", "kernel-modules"]
+    if conf["system.distribution"] == "ubuntu":
+        return ["linux-image-generic"]
+    architecture = subprocess.run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE, check=False, text=True)
+    return [f"linux-image-{architecture.stdout.strip() or 'amd64'}"]
+
+
+def base_packages(conf):
+    """What comes with every image, unless system.base is false."""
+    if not conf["system.base"]:
+        return []
+    if conf.file is None and conf["system.distribution"] == "debian":
+        return SERVER_PACKAGES
+    rpm = conf["system.distribution"] == "rpm"
+    packages = list(BASE_PACKAGES_RPM if rpm else BASE_PACKAGES)
+    kernel = kernel_package(conf)
+    if kernel:
+        packages += kernel
+        if conf["kernel.initramfs"]:
+            packages += DRACUT_PACKAGES_RPM if rpm else DRACUT_PACKAGES
+            if conf["kernel.dlfuse"] and not rpm:
+                packages += DLFUSE_LIBRARIES.get(conf["system.release"], [])
+    return packages
+
+
+def wanted(conf):
+    """Packages and groups, each once, in the order in which they were asked for."""
+    return list(dict.fromkeys(base_packages(conf) + (conf["system.packages"] or [])))
+
+
+def debian_request(conf):
+    """(variant, packages) for mmdebstrap: groups are variants and tasks."""
+    variant = conf["system.variant"]
+    packages = []
+    for name in wanted(conf):
+        if name in VARIANT_GROUPS:
+            variant = VARIANT_GROUPS[name]
+        else:
+            packages.append(f"task-{name[1:]}" if name.startswith("@") else name)
+    return variant, packages
+
+
+def recipe(conf):
+    """What the tarball depends on. Lines for what is not the default come last, so that old notes stay valid."""
+    variant, packages = debian_request(conf)
+    lines = [conf["system.release"], "\n".join(conf["system.mirror"] or [""]), ",".join(packages)]
+    if conf["system.distribution"] != "debian":
+        lines.append(f"distribution {conf['system.distribution']}")
+        lines.append(f"groups {' '.join(wanted(conf))}")
+    if variant != "minbase":
+        lines.append(f"variant {variant}")
+    if conf["system.exclude"]:
+        lines.append(f"without {' '.join(conf['system.exclude'])}")
+    if conf["system.keyring"]:
+        lines.append(f"keyring {conf['system.keyring']}")
+    return "\n".join(lines) + "\n"
+
+
+def fits(conf):
+    """The tarball is there and was made from the same; one that is the source itself always fits."""
+    tarball = conf["system.tarball"]
+    if conf["system.distribution"] == "tarball":
+        return True
+    if not tarball or not os.path.exists(tarball):
+        return False
+    try:
+        with open(f"{tarball}.recipe", encoding="utf-8") as file:
+            return file.read().rstrip("\n") == recipe(conf).rstrip("\n")
+    except OSError:
+        return False
+
+
+def check(conf):
+    """What can be known before anything is built."""
+    kind = conf["system.distribution"]
+    if kind == "tarball":
+        if not conf["system.tarball"]:
+            raise conf.wrong("system.distribution", "needs system.tarball, the tree that is to be used", kind)
+        if not os.path.isfile(conf["system.tarball"]):
+            raise conf.wrong("system.tarball", "is not there", conf["system.tarball"])
+    elif kind == "rpm":
+        if not conf["system.mirror"]:
+            raise conf.wrong("system.distribution", "needs system.mirror, the URLs of its repositories", kind)
+        if not fits(conf):
+            need("dnf", "dnf")
+    elif not fits(conf):
+        need("mmdebstrap", "mmdebstrap")
+
+
+def make_with_mmdebstrap(conf, work, target):
+    """target: the tarball's path. Not as root mmdebstrap makes a user namespace of its own."""
+    variant, packages = debian_request(conf)
+    say(f"building {conf['system.release']} with mmdebstrap")
+    argv = ["mmdebstrap", f"--variant={variant}", "--format=tar"]
+    if packages:
+        argv.append(f"--include={','.join(packages)}")
+    if conf["system.keyring"]:
+        argv.append(f"--keyring={conf['system.keyring']}")
+    if conf["system.exclude"]:
+        pins = os.path.join(work, "exclude")
+        with open(pins, "w", encoding="utf-8") as file:
+            for name in conf["system.exclude"]:
+                file.write(f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n")
+        argv.append(f"--setup-hook=upload {shlex.quote(pins)} {EXCLUDE_FILE}")
+    new = beside(target)
+    try:
+        # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
+        env = {"SOURCE_DATE_EPOCH": str(int(time.time())), **os.environ, "INITRD": "No"}
+        run([*argv, conf["system.release"], new, *(conf["system.mirror"] or [])],
+            f"mmdebstrap failed for {conf['system.release']}", env)
+        keep(conf, new, target)
+    finally:
+        drop(new)
+
+
+def make_with_dnf(conf, work, target):
+    """Needs to be root, in a user namespace if not on the host: packages have scripts and owners."""
+    say(f"building {conf['system.release']} with dnf")
+    root = os.path.join(work, "dnf")
+    os.mkdir(root)
+    argv = ["dnf", "--quiet", "--assumeyes", f"--installroot={root}", f"--releasever={conf['system.release']}",
+            "--setopt=install_weak_deps=False", "--setopt=tsflags=nodocs", "--setopt=reposdir=/dev/null",
+            f"--setopt=cachedir={work}/dnf-cache", f"--setopt=logdir={work}", "--setopt=keepcache=False"]
+    for number, url in enumerate(conf["system.mirror"]):
+        argv += [f"--repofrompath=dlfuse{number},{url}", f"--repo=dlfuse{number}"]
+        if conf["system.keyring"]:
+            argv += [f"--setopt=dlfuse{number}.gpgcheck=1",
+                     f"--setopt=dlfuse{number}.gpgkey=file://{os.path.abspath(conf['system.keyring'])}"]
+        else:
+            argv.append(f"--setopt=dlfuse{number}.gpgcheck=0")
+    argv += [f"--exclude={name}" for name in conf["system.exclude"] or []]
+    run([*argv, "install", *wanted(conf)], "dnf failed")
+    for name in ("var/cache/dnf", "var/lib/dnf", "var/log"):
+        run(["rm", "-rf", "--one-file-system", os.path.join(root, name)], f"{name} cannot be removed")
+    new = beside(target)
+    try:
+        run(["tar", "-C", root, "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-cf", new, "."],
+            f"cannot write {target}")
+        keep(conf, new, target)
+    finally:
+        drop(new)
+    run(["rm", "-rf", "--one-file-system", root], f"{root} cannot be removed")
+
+
+def unpack(tarball, root):
+    os.mkdir(root)
+    run(["tar", "-C", root, "-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--anchored",
+         "--exclude=./dev/*", "--exclude=dev/*", "-pf", tarball], f"cannot unpack {tarball}: remove it to have it built again")
+    os.chmod(root, 0o755)
+    # What --exclude needs while mmdebstrap runs; not every variant has hooks at the end.
+    if os.path.exists(root + EXCLUDE_FILE):
+        os.unlink(root + EXCLUDE_FILE)
+
+
+def beside(target):
+    try:
+        handle, new = tempfile.mkstemp(prefix=f"{os.path.basename(target)}.", dir=os.path.dirname(target) or ".")
+    except OSError as error:
+        raise Failure(f"cannot write beside {target}: {error.strerror}") from None
+    os.close(handle)
+    return new
+
+
+def keep(conf, new, target):
+    os.chmod(new, 0o644)
+    os.replace(new, target)
+    with open(f"{target}.recipe", "w", encoding="utf-8") as file:
+        file.write(recipe(conf))
+
+
+def drop(path):
+    if os.path.exists(path):
+        os.unlink(path)
