@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct mount {
     struct dlf_front *front;
     struct dlf_progress *progress;
     struct dlf_report report; /* all zeros: nobody asked for reports */
-    bool moved;               /* the loop device stands on RAM */
+    atomic_bool moved;        /* the loop device stands on RAM */
     struct dlf_pressure *pressure;
     int meminfo_fd; /* opened before the root directory changes; -1 when there is none */
     int ready_fd;   /* tells the process that started the daemon; -1 in the foreground */
@@ -62,7 +63,7 @@ static void device_moved(void *cookie, const char *path)
 {
     struct mount *m = cookie;
     dlf_info("%s now stands on the image in RAM; this daemon leaves", path);
-    m->moved = true;
+    atomic_store(&m->moved, true);
     int rc = dlf_front_detach(m->front);
     if (rc < 0)
         dlf_warn("%s: cannot be unmounted: %s", m->directory, strerror(-rc));
@@ -280,7 +281,7 @@ static int serve(struct mount *m, char *name0)
         m->progress = dlf_progress_start(m->image, notify, m->report.source ? &m->report : NULL);
         begin_work(m);
         rc = dlf_front_serve(m->front);
-        dlf_progress_stop(m->progress, m->moved);
+        dlf_progress_stop(m->progress, atomic_load(&m->moved));
         dlf_report_close(&m->report);
     }
     dlf_pressure_free(m->pressure);
