@@ -17,17 +17,23 @@
 /* Milliseconds for which a node that waits for its manifest does not say the same thing again. */
 #define SAY_AGAIN_MS 30000
 
-/* URLs, split where the file's name begins. */
+/* URLs, split where the store begins. */
 struct locations {
     char *bases[DLF_MIRRORS_MAX];
     unsigned count;
-    char file[DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX)];
+    char path[DLF_URL_MAX]; /* of the manifest, below each base */
 };
 
 static void locations_free(struct locations *at)
 {
     for (unsigned i = 0; i < at->count; i++)
         free(at->bases[i]);
+}
+
+static const char *file_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }
 
 static int add_location(struct locations *at, const char *url, struct dlf_err *err)
@@ -43,18 +49,19 @@ static int add_location(struct locations *at, const char *url, struct dlf_err *e
     if (slash - url < 8 || length <= suffix ||
         strcmp(slash + 1 + length - suffix, DLF_MANIFEST_SUFFIX) != 0)
         return dlf_fail(err, EINVAL, "%s: the URL must end in /NAME" DLF_MANIFEST_SUFFIX, shown);
-    if (strlen(url) >= DLF_URL_MAX || length >= sizeof(at->file))
+    if (strlen(url) >= DLF_URL_MAX || length >= DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX))
         return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", shown);
     if (!dlf_url_split(&parts, url))
         return dlf_fail(err, EINVAL, "%s: not the URL of a server", shown);
+    const char *path = dlf_url_below_store(url);
     if (at->count == 0)
-        memcpy(at->file, slash + 1, length + 1);
-    else if (strcmp(at->file, slash + 1) != 0)
+        strcpy(at->path, path);
+    else if (strcmp(at->path, path) != 0)
         return dlf_fail(err, EINVAL, "%s: a mirror's file must have the same name, %s", shown,
-                        at->file);
+                        at->path);
     if (at->count == DLF_MIRRORS_MAX)
         return dlf_fail(err, EINVAL, "%s: at most %d mirrors", shown, DLF_MIRRORS_MAX);
-    at->bases[at->count] = strndup(url, (size_t)(slash - url) + 1);
+    at->bases[at->count] = strndup(url, (size_t)(path - url));
     if (!at->bases[at->count])
         return dlf_fail(err, ENOMEM, "out of memory");
     at->count++;
@@ -63,11 +70,12 @@ static int add_location(struct locations *at, const char *url, struct dlf_err *e
 
 /* base: of the mirror that it came from. */
 static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, const char *base,
-                        const char *file, const char *text, size_t size, struct dlf_err *err)
+                        const char *path, const char *text, size_t size, struct dlf_err *err)
 {
     struct dlf_err why;
-    int rc = dlf_trust_manifest(trust, file, text, size, &im->manifest, &im->trust_seen, &why);
-    return rc < 0 ? dlf_fail(err, -rc, "%s%s: %s", base, file, why.msg) : 0;
+    int rc =
+        dlf_trust_manifest(trust, file_of(path), text, size, &im->manifest, &im->trust_seen, &why);
+    return rc < 0 ? dlf_fail(err, -rc, "%s%s: %s", base, path, why.msg) : 0;
 }
 
 /*
@@ -76,7 +84,7 @@ static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, con
  * none, *trouble says whether a mirror that was not reached may have it.
  */
 static int get_manifest(struct dlf_image *im, struct dlf_source *source,
-                        const struct dlf_image_config *config, const char *file,
+                        const struct dlf_image_config *config, const char *path,
                         enum dlf_trouble *trouble, struct dlf_err *err)
 {
     uint8_t *text = malloc(DLF_MANIFEST_MAX);
@@ -92,10 +100,10 @@ static int get_manifest(struct dlf_image *im, struct dlf_source *source,
     *trouble = DLF_TROUBLE_HERE;
     if (!text)
         return dlf_fail(err, ENOMEM, "out of memory");
-    while ((n = dlf_source_get_whole(source, file, &tried, &mirror, text, DLF_MANIFEST_MAX,
+    while ((n = dlf_source_get_whole(source, path, &tried, &mirror, text, DLF_MANIFEST_MAX,
                                      &why)) != -EAGAIN) {
         if (n >= 0) {
-            int rc = use_manifest(im, config->trust, dlf_source_mirror_base(source, mirror), file,
+            int rc = use_manifest(im, config->trust, dlf_source_mirror_base(source, mirror), path,
                                   (const char *)text, (size_t)n, &why);
             if (rc == 0)
                 break;
@@ -139,13 +147,13 @@ static void say_next_try(struct said *said, const struct dlf_err *err, uint64_t 
 
 /* Until the manifest is here, or once when nobody is patient. */
 static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
-                             const struct dlf_image_config *config, const char *file,
+                             const struct dlf_image_config *config, const char *path,
                              struct dlf_err *err)
 {
     struct said said = {.when_ms = 0};
     enum dlf_trouble trouble;
     for (unsigned round = 0;; round++) {
-        int rc = get_manifest(im, source, config, file, &trouble, err);
+        int rc = get_manifest(im, source, config, path, &trouble, err);
         if (rc == 0 || !config->patient)
             return rc;
         dlf_trouble(trouble, err->msg);
@@ -181,7 +189,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
         .count = at->count,
         .most = DLF_SCHED_RUNS_MAX,
         .stall_ms = stall,
-        .probe_path = at->file,
+        .probe_path = at->path,
         .proxy = config->http->proxy,
         .ca = config->http->ca,
         .ca_size = config->http->ca_size,
@@ -193,7 +201,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     struct dlf_source *source = dlf_source_new(&web);
     if (!source)
         return dlf_fail(err, ENOMEM, "out of memory");
-    int rc = wait_for_manifest(im, source, config, at->file, err);
+    int rc = wait_for_manifest(im, source, config, at->path, err);
     if (rc < 0) {
         dlf_source_free(source);
         return rc;

@@ -136,3 +136,27 @@ bool dlf_url_same_server(const struct dlf_url *parts, const char *url)
     return dlf_url_split(&other, url) && strcmp(parts->scheme, other.scheme) == 0 &&
            strcasecmp(parts->host, other.host) == 0 && strcmp(parts->port, other.port) == 0;
 }
+
+/* The beginning of the path segment that ends where end points to, a '/'; path is the first '/'. */
+static const char *segment_before(const char *path, const char *end)
+{
+    while (end > path && end[-1] != '/')
+        end--;
+    return end;
+}
+
+const char *dlf_url_below_store(const char *url)
+{
+    static const char *const inside[] = {"releases/", "groups/"};
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    const char *slash = strrchr(url, '/');
+    const char *id = segment_before(path, slash);
+    if (id <= path || id == slash)
+        return slash + 1;
+    const char *directory = segment_before(path, id - 1);
+    size_t length = (size_t)(id - directory);
+    for (size_t i = 0; directory > path && i < sizeof(inside) / sizeof(inside[0]); i++)
+        if (length == strlen(inside[i]) && strncmp(directory, inside[i], length) == 0)
+            return directory;
+    return slash + 1;
+}

@@ -25,6 +25,13 @@ bool dlf_url_split(struct dlf_url *parts, const char *url);
 /* Is url of the same scheme, host and port? */
 bool dlf_url_same_server(const struct dlf_url *parts, const char *url);
 
+/*
+ * What of url, which dlf_url_split takes and which has a path, lies below the store: what follows
+ * its last '/'. But a manifest in releases/ID/ or groups/GROUP/ belongs to the store that has these
+ * directories (docs/FORMAT.md), and they are a part of it. Points into url.
+ */
+const char *dlf_url_below_store(const char *url);
+
 /* Copies url without "user:password@", cut off where out has no more room. */
 void dlf_url_shown(char *out, size_t room, const char *url);
 

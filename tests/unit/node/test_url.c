@@ -87,13 +87,35 @@ static void test_shown(void **state)
     }
 }
 
+static void test_below_store(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"http://h/n.dlfuse", "n.dlfuse"},
+        {"http://h/a/n.dlfuse", "n.dlfuse"},
+        {"http://h/a/b/c/n.dlfuse", "n.dlfuse"},
+        {"http://h/groups/canary/n.dlfuse", "groups/canary/n.dlfuse"},
+        {"http://h/releases/7/n.dlfuse", "releases/7/n.dlfuse"},
+        {"http://me:a@h:1/store/groups/a/n.dlfuse", "groups/a/n.dlfuse"},
+        {"http://h/groups/groups/n.dlfuse", "groups/groups/n.dlfuse"},
+        {"http://h/groups/a/b/n.dlfuse", "n.dlfuse"},
+        {"http://h/groups/n.dlfuse", "n.dlfuse"},
+        {"http://h/groups//n.dlfuse", "n.dlfuse"},
+        {"http://h/mygroups/a/n.dlfuse", "n.dlfuse"},
+        {"http://h/groupsx/a/n.dlfuse", "n.dlfuse"},
+        {"http://groups/a/n.dlfuse", "n.dlfuse"},
+        {"http://h//n.dlfuse", "n.dlfuse"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        assert_string_equal(dlf_url_below_store(pairs[i][0]), pairs[i][1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_same_server),
-        cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_same_server), cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_below_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,149 @@
+# shellcheck shell=bash disable=SC2154 # store, of who sources this
+# publish-prune.sh: what may go from a mirror. Sourced by dlfuse-publish, after the other parts of it. Writes only below
+# $WORK, and to the mirror by target_*.
+#
+#   prune KEEP GRACE DRY-RUN    the store is $store; the mirror is open
+#
+# Kept are: NAME.dlfuse of every image, the release of each group and the one before it, releases and manifests that
+# history_kept says, manifests that the store has, and what these need; and all objects that the store has. What a kept
+# manifest needs is looked up before anything goes: when that is not possible, nothing goes.
+#
+# The mirror is listed before the store: what a publisher of this store brings meanwhile is in the store then.
+
+# Enters what the history does not know, as seen now: it is kept for as long as if somebody had booted it just now. What
+# the store has is kept anyway, and the manifest of a release goes with that.
+prune_known() {
+    local history=$WORK/mirror/history
+    {
+        awk 'NF == 4 { print $4 }' "$history"
+        cat "$WORK/store.manifests"
+        cat "$WORK"/mirror/releases/*/release 2>/dev/null | awk '$1 == "image" { print $4 }' || true
+    } >"$WORK/known"
+    awk -v now="$NOW" 'FILENAME == ARGV[1] { known[$1]; next }
+        $1 !~ /^(manifest|releases)\/[0-9A-Za-z_]/ { next }
+        { split($1, part, "/") }
+        !(part[2] in known) {
+            known[part[2]]
+            print now, "seen", (part[1] == "manifest" ? "manifest" : "release"), part[2]
+        }' "$WORK/known" "$WORK/present" >"$WORK/seen"
+    cat "$WORK/seen" >>"$history"
+}
+
+# prune_without_keep DIRECTORY WORD: what of the mirror's DIRECTORY no line "WORD NAME" keeps.
+prune_without_keep() {
+    awk -v directory="$1" -v word="$2" 'FILENAME == ARGV[1] { keep[$1 " " $2]; next }
+        $1 ~ /\/\.|\.partial$/ { next } # on its way
+        { split($1, part, "/") }
+        part[1] == directory && !((word " " part[2]) in keep) { print $1 }' "$WORK/kept" "$WORK/present"
+}
+
+# The manifests of the mirror that are kept, one file a line, and what goes because it is none of them.
+prune_choose() {
+    local file digest group id
+    awk '{ print $1 }' "$WORK/present" | grep -E '^([^/]+|(releases|groups)/[^/]+/[^/]+)\.dlfuse$|^manifest/[0-9a-f]{64}$' \
+        >"$WORK/manifests" || true
+    target_get "$WORK/manifests" "$WORK/mirror"
+    history_kept "$WORK/mirror/history" "$1" "$2" "$NOW_S" >"$WORK/kept"
+    # A group is on its release, whatever the history says, and one step back is always possible.
+    while read -r group id; do
+        echo "release $id"
+        echo "release $(history_before "$WORK/mirror/history" "$group" "$id")"
+    done <"$WORK/groups" >>"$WORK/kept"
+    awk '{ print "manifest", $1 }' "$WORK/store.manifests" >>"$WORK/kept"
+    : >"$WORK/roots"
+    while read -r file; do
+        case $file in
+        manifest/*) continue ;;
+        releases/*) grep -qxF "release $(cut -d / -f 2 <<<"$file")" "$WORK/kept" || continue ;;
+        esac
+        echo "$file" >>"$WORK/roots"
+        digest=$(digest_of "$WORK/mirror/$file")
+        echo "manifest $digest" >>"$WORK/kept"
+    done <"$WORK/manifests"
+    sort -u -o "$WORK/kept" "$WORK/kept"
+    awk 'FILENAME == ARGV[1] { keep[$1 "/" $2]; next } /^manifest\// && ($1 in keep)' "$WORK/kept" "$WORK/manifests" >>"$WORK/roots"
+    prune_without_keep manifest manifest >"$WORK/gone.manifests"
+    prune_without_keep releases release >"$WORK/gone.releases"
+}
+
+# All that the kept manifests need. Index heads come from the store where it has them.
+prune_reach() {
+    local file index
+    : >"$WORK/reached"
+    : >"$WORK/indexes"
+    while read -r file; do
+        manifest_read "$WORK/mirror/$file" || die "$TARGET/$file: $MANIFEST_WHY; nothing was removed from the mirror"
+        index=index/$MANIFEST_INDEX
+        [ -e "$store/$index" ] || echo "$index" >>"$WORK/indexes"
+    done <"$WORK/roots"
+    sort -u -o "$WORK/indexes" "$WORK/indexes"
+    target_get "$WORK/indexes" "$WORK/mirror"
+    while read -r file; do
+        manifest_read "$WORK/mirror/$file"
+        index=index/$MANIFEST_INDEX
+        manifest_objects "$store/$index" 2>/dev/null >>"$WORK/reached" ||
+            { [ -e "$WORK/mirror/$index" ] && manifest_objects "$WORK/mirror/$index" >>"$WORK/reached"; } ||
+            die "$TARGET/$index is missing or damaged, and $file needs it; nothing was removed from the mirror"
+    done <"$WORK/roots"
+    cut -d ' ' -f 1 "$WORK/reached" | sort -u -o "$WORK/reached"
+}
+
+# Objects that nothing needs, and what interrupted uploads left.
+prune_objects() {
+    local before
+    before=$(time_before "$NOW_S" "$1" | tr T - | tr -d Z)
+    awk -v before="$before" -v keeps="$WORK/reached" -v stored="$WORK/store.objects" '
+        BEGIN {
+            while ((getline line <keeps) > 0) keep[line]
+            while ((getline line <stored) > 0) keep[line]
+        }
+        $1 !~ /^(index|boot|pack|manifest)\// { next }
+        $1 !~ /^[a-z]+\/[0-9a-f]+$/ {
+            if ($1 ~ /\/\.[^\/]*$|\.partial$/ && $3 < before) print "temporary", $1
+            next
+        }
+        $1 !~ /^manifest/ && !($1 in keep) { print "object", $1 }' "$WORK/present" >"$WORK/unneeded"
+    awk '$1 == "temporary" || $2 ~ /^(index|boot)/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.pointers"
+    awk '$1 == "object" && $2 ~ /^pack/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.packs"
+}
+
+# The mark of a release first: without it, it is none.
+prune_delete() {
+    local list
+    grep -E '^releases/[^/]+/release$' "$WORK/gone.releases" >"$WORK/gone.marks" || true
+    if [ "$TARGET_KIND" != rclone ]; then
+        cut -d / -f 1-2 "$WORK/gone.releases" | sort -u >"$WORK/gone.directories"
+        mv "$WORK/gone.directories" "$WORK/gone.releases"
+    fi
+    for list in marks releases manifests pointers packs; do
+        target_delete "$WORK/gone.$list"
+    done
+    [ ! -s "$WORK/gone.releases" ] || target_tidy releases
+}
+
+prune() {
+    local keep=$1 grace=$2 dry=$3
+    local -a gc=(dlfuse-chunker gc --store "$store" --keep "$keep" --grace "$grace" --quiet)
+    [ "$dry" = 0 ] || gc+=(--dry-run)
+    "${gc[@]}" >"$WORK/collected" || die "dlfuse-chunker gc failed; the mirror is as it was"
+    mirror_read
+    # With --dry-run they are still there.
+    (cd "$store" && find index boot pack manifest -type f 2>/dev/null) |
+        awk 'FILENAME == ARGV[1] { gone[$1]; next } !($1 in gone)' "$WORK/collected" - >"$WORK/store.objects"
+    sed -n 's|^manifest/||p' "$WORK/store.objects" >"$WORK/store.manifests"
+    prune_known
+    prune_choose "$keep" "$grace"
+    prune_reach
+    prune_objects "$grace"
+    sort -u "$WORK"/gone.{manifests,releases,pointers,packs} >"$WORK/gone"
+    awk 'FILENAME == ARGV[1] { gone[$1]; next } $1 in gone { n++; bytes += $2 } END { print n + 0, bytes + 0 }' "$WORK/gone" "$WORK/present" >"$WORK/sum"
+    if [ "$dry" = 1 ]; then
+        sed 's|^|store |' "$WORK/collected"
+        awk 'FILENAME == ARGV[1] { gone[$1]; next } $1 in gone { print "mirror", $1, $2 }' "$WORK/gone" "$WORK/present"
+        return
+    fi
+    # First what the next run must know.
+    [ ! -s "$WORK/seen" ] || history_put
+    prune_delete
+    echo "removed from the store $(wc -l <"$WORK/collected") objects, from $TARGET $(awk '{ printf "%d files, %.1f MB", $1, $2 / 1e6 }' "$WORK/sum")"
+}
