@@ -1,0 +1,5 @@
+"""The parts of dlfuse-pxe: each module says what it owns. Arrows point one way: the program -> check, tree, migrate ->
+loaders, dnsmasq -> inventory. Only tree writes files, only check uses the network.
+"""
+
+VERSION = "0.1.0"

@@ -1,0 +1,242 @@
+"""What the boot loaders read: texts for pxelinux, iPXE and GRUB, one for each MAC address, and those that find them.
+
+How a machine gets its address without asking for it twice:
+
+  The inventory has it       a complete ip=, the same for all loaders.
+  Otherwise, ip = firmware   iPXE knows address, netmask and gateway and puts them in. GRUB knows the address; the rest is the
+                             [network]'s, if there is one only. pxelinux has ip=ADDRESS:SERVER:GATEWAY:NETMASK (IPAPPEND 1),
+                             which initramfs-tools takes. dracut 059 does not: no autoconf field is DHCP to it, and DHCP with an
+                             address an error; systemd's generator wants an interface. There the initramfs asks again.
+  ip = dhcp                  The initramfs asks.
+
+Which interface that is: dracut gets ifname=bootnet:MAC, a rule for udev, so that ip=…:bootnet:… is right whatever names the
+kernel and the policy of systemd would give. initramfs-tools finds the interface of BOOTIF= by its MAC address.
+"""
+
+from .inventory import COMMAND_LINE_BYTES, Faulty
+
+INTERFACE = "bootnet"
+RETRY_SECONDS = 10
+
+
+def file_mac(mac):
+    return mac.replace(":", "-")
+
+
+def says_ip(machine):
+    return any(word.split("=")[0] == "ip" for word in machine.args)
+
+
+def interface_words(machine, mac):
+    """(field of ip=, words that make the interface have this name); mac may be a loader's variable, or empty."""
+    if machine.interface:
+        return machine.interface, []
+    if machine.initramfs == "dracut":
+        return (INTERFACE, [f"ifname={INTERFACE}:{mac}"]) if mac else ("", [])
+    return "", [f"BOOTIF=01-{file_mac(mac)}"] if mac else []
+
+
+def static_words(machine, mac, address, gateway, netmask, name):
+    interface, words = interface_words(machine, mac)
+    return [f"ip={address}::{gateway}:{netmask}:{name}:{interface}:none"] + words
+
+
+def dhcp_words(machine, mac):
+    interface, words = interface_words(machine, mac)
+    if machine.initramfs == "dracut":
+        return [f"ip={interface}:dhcp" if interface else "ip=dhcp"] + words
+    return [f"ip=:::::{interface}:dhcp" if interface else "ip=dhcp"] + words
+
+
+def inventory_words(machine, mac):
+    """Of a machine with an address of its own."""
+    network = machine.network
+    words = static_words(machine, mac, machine.address, network.gateway, network.subnet.netmask, machine.name)
+    return words + [f"nameserver={server}" for server in network.nameservers]
+
+
+def asks_itself(machine):
+    return machine.ip == "dhcp" and not machine.address
+
+
+def command_line(machine, network_words):
+    words = [f"root=dlfuse:{machine.manifest}", *network_words, *machine.args]
+    if len(" ".join(words)) >= COMMAND_LINE_BYTES - 64:
+        raise Faulty([(None, f"{machine.title}: its kernel arguments are too long, over {COMMAND_LINE_BYTES - 64} characters")])
+    return words
+
+
+def about(machine):
+    group = f"group {machine.group}, " if machine.group and machine.macs else ""
+    return f"{machine.title}: {group}image {machine.image}"
+
+
+# pxelinux
+
+
+def pxelinux(machine, mac):
+    append = 0
+    if says_ip(machine):
+        words = []
+    elif machine.address:
+        words = inventory_words(machine, mac)
+    elif machine.initramfs == "initramfs-tools" and not asks_itself(machine) and not machine.interface:
+        words = []
+        append = 3  # ip= and BOOTIF=
+    else:
+        words = dhcp_words(machine, mac)
+        append = 0 if mac or machine.interface else 2  # BOOTIF=
+    lines = [
+        f"# {about(machine)}",
+        "DEFAULT dlfuse",
+        "PROMPT 0",
+        f"TIMEOUT {RETRY_SECONDS * 10}",
+        "LABEL dlfuse",
+        f"    LINUX {machine.kernel}",
+        f"    INITRD {machine.initrd}",
+        f"    APPEND {' '.join(command_line(machine, words))}",
+    ]
+    if append:
+        lines.append(f"    IPAPPEND {append}")
+    return "\n".join(lines) + "\n"
+
+
+# iPXE
+
+
+def ipxe_file(name):
+    """Relative names are relative to the script, which lies one directory below."""
+    return name if "://" in name else f"../{name}"
+
+
+def ipxe(machine, mac):
+    own = "${netX/mac}"
+    lines = ["#!ipxe", f"# {about(machine)}", ":again"]
+    if says_ip(machine):
+        words = []
+    elif machine.address:
+        words = inventory_words(machine, mac)
+    elif asks_itself(machine):
+        words = dhcp_words(machine, mac or own)
+    else:
+        words = static_words(machine, mac or own, "${netX/ip}", "${netX/gateway}", "${netX/netmask}", machine.name or "${hostname}")
+        words.append("${nameserver}")
+        lines.append("isset ${netX/dns} && set nameserver nameserver=${netX/dns} ||")
+    if not mac:
+        words = [word.replace(f"BOOTIF=01-{own}", "BOOTIF=01-${netX/mac:hexhyp}") for word in words]
+    lines += [
+        # An EFI kernel finds its initramfs by this name.
+        f"kernel {ipxe_file(machine.kernel)} initrd=initrd.img {' '.join(command_line(machine, words))} || goto failed",
+        f"initrd --name initrd.img {ipxe_file(machine.initrd)} || goto failed",
+        "boot || goto failed",
+        ":failed",
+        f"echo dlfuse: kernel or initramfs of {machine.name or 'this machine'} cannot be had, again in {RETRY_SECONDS} seconds",
+        "imgfree",
+        f"sleep {RETRY_SECONDS}",
+        "goto again",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def ipxe_boot(has_default):
+    lines = ["#!ipxe", "# Goes on with the script of this machine.", "chain --replace ${netX/mac:hexhyp}.ipxe ||"]
+    if has_default:
+        lines.append("chain --replace default.ipxe ||")
+    lines += [
+        "echo dlfuse: there is no script for ${netX/mac}, or it cannot be had",
+        f"sleep {RETRY_SECONDS}",
+        "exit 1",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+# GRUB
+
+
+def grub_file(name):
+    scheme, separator, rest = name.partition("://")
+    if not separator:
+        return f"/{name}"
+    host, _, path = rest.partition("/")
+    return f"({scheme},{host})/{path}"
+
+
+def grub_word(word):
+    """Variables stay alive; nothing else that an inventory lets through has a meaning between quotes."""
+    return f'"{word}"' if "$" in word else f"'{word}'"
+
+
+def grub(machine, mac):
+    own = "$net_default_mac"
+    if says_ip(machine):
+        words = []
+    elif machine.address:
+        words = inventory_words(machine, mac)
+    elif machine.network and machine.network.dhcp != "proxy" and not asks_itself(machine):
+        network = machine.network
+        words = static_words(machine, mac or own, "$net_default_ip", network.gateway, network.subnet.netmask, machine.name)
+        words += [f"nameserver={server}" for server in network.nameservers]
+    else:
+        words = dhcp_words(machine, mac or own)
+    words = [word.replace(f"BOOTIF=01-{own}", "BOOTIF=$dlfuse_bootif") for word in words]
+    linux = " ".join(grub_word(word) for word in command_line(machine, words))
+    lines = [
+        f"# {about(machine)}",
+        "while true; do",
+        f"    if linux '{grub_file(machine.kernel)}' {linux}; then",
+        f"        if initrd '{grub_file(machine.initrd)}'; then",
+        "            boot",
+        "        fi",
+        "    fi",
+        f"    echo 'dlfuse: kernel or initramfs cannot be had, again in {RETRY_SECONDS} seconds'",
+        f"    sleep {RETRY_SECONDS}",
+        "done",
+    ]
+    if "://" in machine.kernel + machine.initrd:
+        lines.insert(1, "insmod http")
+    return "\n".join(lines) + "\n"
+
+
+def grub_main(has_default):
+    """GRUB itself looks for grub.cfg-01-MAC only when it came over TFTP, and not in all versions."""
+    pairs = [f"mac{number}" for number in range(1, 7)]
+    sets = " ".join(f"--set={number}:{pair}" for number, pair in enumerate(pairs, 1))
+    pattern = ":".join(["(..)"] * 6)
+    lines = [
+        "# Goes on with the configuration of this machine.",
+        "insmod regexp",
+        f"regexp {sets} '^{pattern}$' \"$net_default_mac\"",
+        f"set dlfuse_bootif=01-{'-'.join('$' + pair for pair in pairs)}",
+        "source $prefix/grub.cfg-$dlfuse_bootif",
+    ]
+    if has_default:
+        lines.append("source $prefix/grub.cfg-default")
+    lines += [
+        'echo "dlfuse: there is no configuration for $net_default_mac, or it cannot be had"',
+        f"sleep {RETRY_SECONDS}",
+        "exit",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def render(inventory):
+    """Path in the directory -> text, for everything that the inventory wants."""
+    files = {}
+    write = inventory.boot.write
+    machines = [(machine, mac) for machine in inventory.machines for mac in machine.macs]
+    if inventory.default:
+        machines.append((inventory.default, ""))
+    has_default = inventory.default is not None
+    if "ipxe" in write:
+        files["ipxe/boot.ipxe"] = ipxe_boot(has_default)
+    if "grub" in write:
+        files["grub/grub.cfg"] = grub_main(has_default)
+    for machine, mac in machines:
+        name = file_mac(mac)
+        if "pxelinux" in write:
+            files[f"pxelinux.cfg/01-{name}" if mac else "pxelinux.cfg/default"] = pxelinux(machine, mac)
+        if "ipxe" in write:
+            files[f"ipxe/{name or 'default'}.ipxe"] = ipxe(machine, mac)
+        if "grub" in write:
+            files[f"grub/grub.cfg-01-{name}" if mac else "grub/grub.cfg-default"] = grub(machine, mac)
+    return files

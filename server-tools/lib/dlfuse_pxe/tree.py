@@ -1,0 +1,204 @@
+"""The files that dlfuse-pxe owns: which of them are to be written, replaced, removed or left alone, and doing it.
+
+A file is ours as long as the digest in its header line is that of the rest of it: one that somebody has edited, or that
+somebody else has written, is never touched. A list of what was written, .dlfuse-pxe in the directory, says where to look for
+what the inventory does not want any more; a name in that list gives no right to a file, only the file's own header does.
+
+New contents are complete on the disk before the first of them gets its name. One process at a time writes a directory.
+"""
+
+import difflib
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE = ".dlfuse-pxe"
+HEADER = re.compile(r"# dlfuse-pxe ([0-9a-f]{64}) .*\n")
+# What somebody else put in the place of one of our files may be anything, but is looked at only if it is about as large.
+READ_LIMIT = 16 << 20
+
+
+class Failed(Exception):
+    """Nothing was changed, or what was changed is said; the text is for the operator."""
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal(text, inventory):
+    """The text with its header line: the first one, but behind a #!."""
+    header = f"# dlfuse-pxe {digest(text)} written from {inventory}: change it there\n"
+    first, newline, rest = text.partition("\n")
+    return f"{first}{newline}{header}{rest}" if text.startswith("#!") else header + text
+
+
+def is_sealed(text):
+    """None without a header; else whether the text is as it was written."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines[:2]):
+        if match := HEADER.fullmatch(line):
+            return digest("".join(lines[:number] + lines[number + 1 :])) == match[1]
+    return None
+
+
+@dataclass
+class Change:
+    """What happens to one file: write, remove, or keep; keep says why."""
+
+    action: str
+    path: Path
+    old: str = ""
+    new: str = ""
+    why: str = ""
+
+
+def look(path):
+    """(state, text) of a path: absent, ours, edited, foreign."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            return "foreign", ""
+        if path.stat().st_size > READ_LIMIT:
+            return "foreign", ""
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        return "absent", ""
+    except UnicodeDecodeError:
+        return "foreign", ""
+    except OSError as error:
+        raise Failed(f"{path} cannot be read: {error.strerror}") from None
+    sealed = is_sealed(text)
+    return ("foreign" if sealed is None else "ours" if sealed else "edited"), text
+
+
+WHY = {
+    "edited": "was edited since dlfuse-pxe wrote it; left alone. Remove it to have it written again",
+    "foreign": "was not written by dlfuse-pxe; left alone. Move it away to have it written",
+}
+
+
+class Tree:
+    """The files of one inventory. files: path -> text without its header."""
+
+    def __init__(self, directory, inventory, files):
+        self.directory = Path(directory)
+        self.inventory = Path(inventory)
+        self.files = {self.directory / name: seal(text, inventory) for name, text in files.items()}
+        self.state = self.directory / STATE
+        if not self.directory.is_dir():
+            raise Failed(f"the directory {self.directory} is not there")
+
+    def listed(self):
+        """What was written before."""
+        try:
+            lines = self.state.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failed(f"{self.state} cannot be read: {error}") from None
+        owner = next((line[len("inventory ") :] for line in lines if line.startswith("inventory ")), None)
+        if owner != str(self.inventory):
+            raise Failed(
+                f"{self.directory} is written from {owner}, not from {self.inventory}; if that has moved, remove {self.state}"
+            )
+        return [self.directory / line[len("file ") :] for line in lines if line.startswith("file ")]
+
+    def plan(self):
+        """The changes that are due, in the order of their names."""
+        changes = []
+        for path, text in self.files.items():
+            state, old = look(path)
+            if state in WHY:
+                changes.append(Change("keep", path, why=WHY[state]))
+            elif old != text:
+                changes.append(Change("write", path, old, text))
+        for path in self.listed():
+            if path in self.files:
+                continue
+            state, old = look(path)
+            if state == "ours":
+                changes.append(Change("remove", path, old))
+            elif state == "edited":
+                changes.append(Change("keep", path, why="is not in the inventory any more, but was edited; left alone"))
+        return sorted(changes, key=lambda change: change.path)
+
+    def apply(self):
+        """Makes the changes and returns them."""
+        lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            changes = self.plan()
+            kept = {change.path for change in changes if change.action == "keep"}
+            gone = {change.path for change in changes if change.action == "remove"}
+            wanted = (set(self.files) - kept) | (set(self.listed()) & kept)
+            staged = self.stage([change for change in changes if change.action == "write"])
+            try:
+                # Until all is done the list has both, so that an interrupted run leaves nothing that it does not name.
+                self.write_state(wanted | gone)
+                for change, name in staged:
+                    os.replace(name, change.path)
+                for path in gone:
+                    path.unlink()
+                self.write_state(wanted)
+            except OSError as error:
+                where = error.filename2 or error.filename or self.state
+                raise Failed(f"{where} cannot be changed: {error.strerror}; run it again") from None
+            finally:
+                self.discard(staged)
+        finally:
+            os.close(lock)
+        return changes
+
+    def stage(self, changes):
+        """Each new content in a file beside its place, as (change, name)."""
+        staged = []
+        try:
+            for change in changes:
+                if change.path.is_relative_to(self.directory):
+                    change.path.parent.mkdir(parents=True, exist_ok=True)
+                staged.append((change, self.write_beside(change.path, change.new)))
+        except OSError as error:
+            self.discard(staged)
+            raise Failed(f"{change.path} cannot be written: {error.strerror}; nothing was changed") from None
+        return staged
+
+    @staticmethod
+    def write_beside(path, text):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                os.fchmod(descriptor, 0o644)
+                file.flush()
+                os.fsync(descriptor)
+        except OSError:
+            os.unlink(name)
+            raise
+        return name
+
+    @staticmethod
+    def discard(staged):
+        for _, name in staged:
+            try:
+                os.unlink(name)
+            except FileNotFoundError:
+                pass
+
+    def write_state(self, paths):
+        names = sorted(str(path.relative_to(self.directory) if path.is_relative_to(self.directory) else path) for path in paths)
+        text = "".join([f"inventory {self.inventory}\n", *(f"file {name}\n" for name in names)])
+        if not self.state.exists() or self.state.read_text(encoding="utf-8") != text:
+            os.replace(self.write_beside(self.state, text), self.state)
+
+
+def difference(change):
+    """A unified diff of one change."""
+    old = f"{change.path}" if change.old else "/dev/null"
+    new = f"{change.path}" if change.new else "/dev/null"
+    return "".join(
+        difflib.unified_diff(change.old.splitlines(keepends=True), change.new.splitlines(keepends=True), old, new)
+    )
