@@ -101,6 +101,8 @@ dlfuse_kill_daemon() {
         kill -KILL "$(cat "$DLFUSE_STATE/pid")" 2>/dev/null
     fi
     while dlfuse_is_running; do sleep 0.1; done
+    # It was killed on purpose: nobody need look for what has failed.
+    ! dlfuse_has_systemd || systemctl reset-failed "$DLFUSE_UNIT" 2>/dev/null
     while dlfuse_is_mounted "$DLFUSE_MOUNT"; do umount -l "$DLFUSE_MOUNT" || break; done
 }
 

@@ -6,7 +6,8 @@
 #
 #   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
 #   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
-#                                 KIND is ext4, squashfs or erofs
+#                                 KIND is ext4, squashfs or erofs; or small: a squashfs without what only the
+#                                 initramfs (kernel, modules) and people (manuals, other languages) need
 #   artifacts_initramfs MODULES   sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL
 #   artifacts_store               sets ARTIFACTS_STORE: a store with this image under the name root
 #   artifacts_profile             adds the image once more to this store, under the name booted, with a boot pack that
@@ -14,6 +15,8 @@
 
 # One network module for all kinds of boots; livenet works with this one only, in dracut 059.
 ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
+# Takes the tree's path as one more word.
+ARTIFACTS_TRIM="sh -c 'cd \"\$1\" && rm -rf boot/* usr/lib/modules usr/lib/binfmt.d usr/lib/udev/hwdb.* usr/share/doc usr/share/locale usr/share/man' trim"
 DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
 
 artifacts_hash() { sha256sum | cut -c 1-16; }
@@ -51,18 +54,25 @@ artifacts_mkroot() {
 }
 
 artifacts_image() {
-    local name=image-$1 format=$1
+    local name=image-$1 format=$1 key
+    local -a more=()
     ARTIFACTS_KIND=$1
     ARTIFACTS_FILE=root.$1
-    case $1 in
-    ext4) ARTIFACTS_FILE=root.img ;;
-    squashfs) format=squashfs:lz4 ;;
-    esac
     # The program's text stands for the packages that it installs and for how it makes an image.
     ARTIFACTS_IMAGE_KEY=$(cat "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" \
         "$ARTIFACTS_SOURCE"/server-tools/lib/mkroot/*.* | artifacts_hash)
-    if ! ARTIFACTS_IMAGE=$(artifacts_open "$name" "$ARTIFACTS_IMAGE_KEY"); then
-        artifacts_mkroot --sums --format "$format" --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
+    key=$ARTIFACTS_IMAGE_KEY
+    case $1 in
+    ext4) ARTIFACTS_FILE=root.img ;;
+    squashfs) format=squashfs:lz4 ;;
+    small)
+        format=squashfs:lz4 ARTIFACTS_FILE=root.squashfs
+        more=(--customize "$ARTIFACTS_TRIM")
+        key=$(echo "$key $ARTIFACTS_TRIM" | artifacts_hash)
+        ;;
+    esac
+    if ! ARTIFACTS_IMAGE=$(artifacts_open "$name" "$key"); then
+        artifacts_mkroot --sums --format "$format" "${more[@]}" --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
         artifacts_close "$name" "$ARTIFACTS_IMAGE"
     fi
 }
@@ -81,7 +91,7 @@ artifacts_initramfs() {
 artifacts_store() {
     local chunker=$ARTIFACTS_TREE/usr/bin/dlfuse-chunker name=store-$ARTIFACTS_KIND
     if ! ARTIFACTS_STORE=$(artifacts_open "$name" \
-        "$({ echo "$ARTIFACTS_IMAGE_KEY" && cat "$chunker"; } | artifacts_hash)"); then
+        "$({ echo "${ARTIFACTS_IMAGE##*-}" && cat "$chunker"; } | artifacts_hash)"); then
         "$chunker" create --store "$ARTIFACTS_STORE.new" --name root "$ARTIFACTS_IMAGE/$ARTIFACTS_FILE" \
             >/dev/null || return 1
         artifacts_close "$name" "$ARTIFACTS_STORE"

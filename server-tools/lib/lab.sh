@@ -60,7 +60,8 @@ lab_network() {
 # URL of a path on the web server, as the node sees it.
 lab_url() { echo "http://$LAB_SERVER_ADDRESS:$LAB_HTTP_PORT/$1"; }
 
-# lab_nginx_start DIRECTORY: serves DIRECTORY; the access log is $LAB_DIR/access.log.
+# lab_nginx_start DIRECTORY: serves DIRECTORY; the access log is $LAB_DIR/access.log. LAB_NGINX_SERVER holds further
+# directives for it.
 lab_nginx_start() {
     local listen=127.0.0.1 user=
     [ -z "$LAB_NAMESPACE" ] || listen=$LAB_SERVER_ADDRESS
@@ -88,6 +89,7 @@ http {
     server {
         listen $listen:$LAB_HTTP_PORT;
         root $1;
+        ${LAB_NGINX_SERVER:-}
     }
 }
 CONF

@@ -3,7 +3,8 @@
 #
 # A test calls boot_prepare, writes the script that the booted node shall run (boot_agent, on stdin), and starts it
 # with boot_start. The node reports on its second serial port, a line "KEY VALUE" for each thing that it found
-# out; boot_expect compares one, boot_wait waits for one.
+# out; boot_expect compares one, boot_wait waits for one. Where several nodes run at a time, boot_node says which of them
+# the words are about.
 
 # shellcheck source=tests/lib/case.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/case.sh"
@@ -13,11 +14,28 @@ ARTIFACTS_SOURCE=$SOURCE_DIR
 # shellcheck source=server-tools/lib/lab.sh
 . "$SOURCE_DIR/server-tools/lib/lab.sh"
 
-# A guest under TCG on two busy CPUs needs a minute and a half; only a hang takes this long.
-BOOT_SECONDS=300
+# A guest under TCG on two busy CPUs needs a minute and a half; only a hang takes this long, or a machine with much
+# else to do.
+BOOT_SECONDS=${BOOT_SECONDS:-300}
 
-# What the node boots: root has no boot pack, booted has one.
+# What the node boots: root has no boot pack, booted has one. Where that lies on the server.
 BOOT_NAME=root
+BOOT_STORE=store
+
+# The node that is spoken of; what lab.sh knows of the others.
+BOOT_NODE=node
+declare -A BOOT_NODES=()
+BOOT_INITRD=
+BOOT_QEMU=()
+BOOT_FILES=()
+
+# boot_node NAME: from here on the words are about this one.
+boot_node() {
+    BOOT_NODES[$BOOT_NODE]="$LAB_VM_PID|$LAB_VM_DIR|$LAB_NODE_PORT|${LAB_VM_START_MS:-}"
+    BOOT_NODE=$1
+    [ -n "${BOOT_NODES[$1]:-}" ] || BOOT_NODES[$1]="||$(lab_free_port)|"
+    IFS='|' read -r LAB_VM_PID LAB_VM_DIR LAB_NODE_PORT LAB_VM_START_MS <<<"${BOOT_NODES[$1]}"
+}
 
 # boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs; or, with initramfs-tools for
 # MODULES, an initramfs made by that, from packages (packages.sh).
@@ -53,37 +71,46 @@ boot_prepare() {
 }
 
 boot_end() {
-    # The logs of a boot that went wrong are all there is to go by.
-    if [ "$FAILURES" -gt 0 ] && [ -n "$LAB_VM_DIR" ]; then
-        echo "# node's report:"
-        tail -n 40 "$LAB_VM_DIR/serial.log" 2>/dev/null || true
-        echo "# end of its console:"
-        tail -n 60 "$LAB_VM_DIR/console.log" 2>/dev/null || true
-    fi
+    local node
+    boot_node "$BOOT_NODE"
+    for node in "${!BOOT_NODES[@]}"; do
+        boot_node "$node"
+        # The logs of a boot that went wrong are all there is to go by.
+        if [ "$FAILURES" -gt 0 ] && [ -n "$LAB_VM_DIR" ]; then
+            echo "# report of $node:"
+            tail -n 40 "$LAB_VM_DIR/serial.log" 2>/dev/null || true
+            echo "# end of its console:"
+            tail -n 60 "$LAB_VM_DIR/console.log" 2>/dev/null || true
+        fi
+        lab_vm_stop
+    done
     lab_cleanup
 }
 
-# boot_agent: makes an initramfs whose node runs the script on stdin, after the helpers below.
+# boot_agent: makes an initramfs whose node runs the script on stdin, after the helpers of agent.sh, with BOOT_FILES
+# beside it in /run/lab. Nodes that are started from then on get it.
 boot_agent() {
     cat "$SOURCE_DIR/tests/boot/agent.sh" - >"$TMP/agent.sh"
-    lab_add_agent "$TMP/agent.sh" "$ARTIFACTS_INITRD" "$TMP/initrd.img" "$ARTIFACTS_IMAGE/root.sums"
+    BOOT_INITRD=$TMP/$BOOT_NODE.initrd
+    lab_add_agent "$TMP/agent.sh" "$ARTIFACTS_INITRD" "$BOOT_INITRD" "$ARTIFACTS_IMAGE/root.sums" "${BOOT_FILES[@]}"
 }
 
-# boot_start KERNEL-ARGUMENT...: starts the node.
+# boot_start KERNEL-ARGUMENT...: starts the node. BOOT_QEMU: further arguments for QEMU.
 boot_start() {
-    lab_vm_start node "$ARTIFACTS_KERNEL" "$TMP/initrd.img" "root=dlfuse:$(lab_url store/$BOOT_NAME.dlfuse) $*"
+    lab_vm_start "$BOOT_NODE" "$ARTIFACTS_KERNEL" "$BOOT_INITRD" \
+        "root=dlfuse:$(lab_url "$BOOT_STORE/$BOOT_NAME.dlfuse") $*" "${BOOT_QEMU[@]}"
 }
 
 # boot_wait_ready: until nginx in the node answers.
 boot_wait_ready() {
     local ms
-    ms=$(lab_vm_wait_ready $BOOT_SECONDS) || die "no answer from the node's nginx within $BOOT_SECONDS s"
-    pass "$ARTIFACTS_FILE: ready after $((ms / 1000)).$((ms % 1000 / 100)) s"
+    ms=$(lab_vm_wait_ready "$BOOT_SECONDS") || die "no answer from $BOOT_NODE's nginx within $BOOT_SECONDS s"
+    pass "$BOOT_NODE, $ARTIFACTS_FILE: ready after $((ms / 1000)).$((ms % 1000 / 100)) s"
 }
 
 # boot_wait KEY SECONDS
 boot_wait() {
-    lab_wait_line "$2" "$LAB_VM_DIR/serial.log" "^$1( |\$)" || die "the node does not report '$1' within $2 s"
+    lab_wait_line "$2" "$LAB_VM_DIR/serial.log" "^$1( |\$)" || die "$BOOT_NODE does not report '$1' within $2 s"
 }
 
 # boot_value KEY: what the node reported last for KEY.
@@ -91,11 +118,14 @@ boot_value() {
     tr -d '\r' <"$LAB_VM_DIR/serial.log" | sed -n "s/^$1 //p" | tail -n 1
 }
 
+# boot_console TEXT: the console has it.
+boot_console() { check "$BOOT_NODE: the console says '$1'" grep -qaF -- "$1" "$LAB_VM_DIR/console.log"; }
+
 # boot_expect KEY VALUE
-boot_expect() { check_eq "$1" "$(boot_value "$1")" "$2"; }
+boot_expect() { check_eq "$BOOT_NODE: $1" "$(boot_value "$1")" "$2"; }
 
 # boot_wait_end SECONDS LINE: the node switches itself off or restarts in time; LINE is the kernel's last word.
 boot_wait_end() {
-    check "the node ends within $1 s" lab_vm_wait_end "$1"
-    check "its kernel says '$2'" grep -qaF "$2" "$LAB_VM_DIR/console.log"
+    check "$BOOT_NODE: ends within $1 s" lab_vm_wait_end "$1"
+    check "$BOOT_NODE: its kernel says '$2'" grep -qaF "$2" "$LAB_VM_DIR/console.log"
 }
