@@ -55,7 +55,7 @@ static int add_location(struct locations *at, const char *url, struct dlf_err *e
         return dlf_fail(err, EINVAL, "%s: not the URL of a server", shown);
     const char *path = dlf_url_below_store(url);
     if (at->count == 0)
-        strcpy(at->path, path);
+        memcpy(at->path, path, strlen(path) + 1);
     else if (strcmp(at->path, path) != 0)
         return dlf_fail(err, EINVAL, "%s: a mirror's file must have the same name, %s", shown,
                         at->path);
