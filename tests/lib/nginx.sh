@@ -55,6 +55,8 @@ start_nginx() {
     local name=$1 root=$2 dir=$TMP/nginx-$1 port tries
     require nginx curl
     mkdir -p "$dir/tmp"
+    # Not once it runs: whoever waits for it may have had its answer by then.
+    : >"$dir/access.log"
     for tries in 1 2 3 4 5 6 7 8; do
         port=${NGINX_PORT[$name]:-$((20000 + RANDOM))}
         nginx_configuration "$dir" "$root" "$port" >"$dir/nginx.conf"
@@ -66,7 +68,6 @@ start_nginx() {
             NGINX_URL[$name]=http://$NGINX_ADDRESS:$port
             NGINX_LOG[$name]=$dir/access.log
             on_exit end_process "${NGINX_PID[$name]}"
-            : >"$dir/access.log"
             return 0
         fi
         sleep 0.2
