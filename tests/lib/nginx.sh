@@ -14,8 +14,10 @@ NGINX_SERVER=${NGINX_SERVER:-}
 NGINX_ADDRESS=${NGINX_ADDRESS:-127.0.0.1}
 NGINX_IN=() # what runs nginx elsewhere (network.sh)
 
-nginx_configuration() {
-    local dir=$1 root=$2 port=$3
+# nginx_head DIR: a configuration up to what is in the http block besides the log of requests. The probe of start_nginx is
+# not the case's business, and its line may come late: it is not logged.
+nginx_head() {
+    local dir=$1
     cat <<END
 daemon off;
 master_process off;
@@ -24,7 +26,11 @@ error_log $dir/error.log warn;
 events { worker_connections 512; }
 http {
     log_format requests '\$request_method\t\$uri\t\$status\t\$body_bytes_sent\t\$http_range\t\$connection\t\$request_time';
-    access_log $dir/access.log requests;
+    map \$request_uri \$is_a_request {
+        /nothing-here 0;
+        default 1;
+    }
+    access_log $dir/access.log requests if=\$is_a_request;
     client_body_temp_path $dir/tmp;
     proxy_temp_path $dir/tmp;
     fastcgi_temp_path $dir/tmp;
@@ -32,15 +38,17 @@ http {
     scgi_temp_path $dir/tmp;
     default_type application/octet-stream;
     sendfile on;
+END
+}
+
+nginx_configuration() {
+    local dir=$1 root=$2 port=$3
+    nginx_head "$dir"
+    cat <<END
     keepalive_requests 100000;
     server {
         listen $NGINX_ADDRESS:$port;
         root $root;
-        # The probe of start_nginx is not the case's business, and its line may come late.
-        location = /nothing-here {
-            access_log off;
-            return 404;
-        }
         $NGINX_SERVER
     }
 }

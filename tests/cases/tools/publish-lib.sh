@@ -85,34 +85,22 @@ start_conf() {
     mkdir -p "$dir/tmp"
     NGINX_PORT[$name]=${NGINX_PORT[$name]:-$(free_port)}
     NGINX_LOG[$name]=$dir/access.log
-    # As Debian's nginx.conf has it, where that matters.
-    cat >"$dir/nginx.conf" <<CONF
-daemon off;
-master_process off;
-pid $dir/nginx.pid;
-error_log $dir/error.log warn;
-events { worker_connections 512; }
-http {
-    log_format requests '\$request_method\t\$uri\t\$status\t\$body_bytes_sent\t\$http_range\t\$connection\t\$request_time';
-    access_log $dir/access.log requests;
-    client_body_temp_path $dir/tmp;
-    proxy_temp_path $dir/tmp;
-    fastcgi_temp_path $dir/tmp;
-    uwsgi_temp_path $dir/tmp;
-    scgi_temp_path $dir/tmp;
-    default_type application/octet-stream;
-    sendfile on;
+    : >"$dir/access.log"
+    {
+        nginx_head "$dir"
+        # As Debian's nginx.conf has it, where that matters.
+        cat <<CONF
     tcp_nopush on;
     gzip on;
     include $file;
 }
 CONF
+    } >"$dir/nginx.conf"
     nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" >"$dir/start.log" 2>&1 &
     NGINX_PID[$name]=$!
     on_exit end_process "${NGINX_PID[$name]}"
     wait_until 10 nginx_up_or_gone "${NGINX_PORT[$name]}" "${NGINX_PID[$name]}" || true
     ! is_gone "${NGINX_PID[$name]}" || die "nginx refuses $file: $(cat "$dir/start.log" "$dir/error.log")"
-    : >"$dir/access.log"
 }
 
 serve_mirror() {
