@@ -47,3 +47,15 @@ shell_scripts() {
         fi
     done
 }
+
+# Programs and modules of Python: a python in the first line, or a name that ends in .py.
+python_files() {
+    local file first
+    tracked . | while IFS= read -r file; do
+        first=''
+        IFS= read -r first <"$file" 2>/dev/null || true
+        if [[ $file == *.py || $first =~ ^'#!'.*[/\ ]python3?([[:space:]]|$) ]]; then
+            printf '%s\n' "$file"
+        fi
+    done
+}
