@@ -36,10 +36,6 @@ DLFUSE_KEYS=/etc/dlfuse/keys
 # What requests need, used when it is there: certificates, header lines.
 DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
-# Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the
-# only read-ahead is the block device's. Measured on a boot of Debian 12 in QEMU at 100 Mbit/s without prefetch:
-# 256 makes 545 requests for 22.3 MB, 512 489 for 23.2 MB, 1024 474 for 24.9 MB and 2048 448 for 24.2 MB.
-DLFUSE_READ_AHEAD_KB=512
 
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
@@ -244,14 +240,15 @@ dlfuse_hide_from_udev() {
     udevadm control --reload 2>/dev/null || :
 }
 
-# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE.
+# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE. Direct I/O keeps the page cache from holding
+# the image twice, and with it the only read-ahead is the block device's. That stays what the kernel sets, 128 KiB: with
+# 512 a boot reads a tenth more (docs/BENCHMARKS.md).
 dlfuse_attach_loop() {
     local device
     device=$(losetup -f) || return 1
     dlfuse_hide_from_udev "$device"
     losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
         losetup -r "$device" "$1" || return 1
-    echo $DLFUSE_READ_AHEAD_KB >"/sys/block/${device##*/}/queue/read_ahead_kb"
     echo "$device"
 }
 
