@@ -1,4 +1,8 @@
-/* Looks, and the lines that come of them. Pure. */
+/*
+ * Looks, and the lines that come of them. Pure. What was fetched may be more than the image:
+ * servers without ranges send what nobody asked for, and a small cache fetches again what it has
+ * dropped.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -23,8 +27,8 @@ static void say_waiting(const struct dlf_progress_watch *w, const struct dlf_ima
 {
     bool failing = s->sched.failed_attempts > w->failed;
     snprintf(line, DLF_PROGRESS_LINE,
-             "%" PRIu64 " read%s waiting, for %" PRIu64 " s now: " PRI_MB " of " PRI_MB
-             " are here, %" PRIu64 " kB/s%s%.280s",
+             "%" PRIu64 " read%s waiting, for %" PRIu64 " s now: " PRI_MB
+             " have come, the image has " PRI_MB ", %" PRIu64 " kB/s%s%.280s",
              s->waiting_reads, s->waiting_reads == 1 ? " is" : "s are", w->said_ms / 1000,
              MB(s->sched.fetched_bytes), MB(stored_bytes), w->bytes_per_s / 1000,
              failing ? "; " : "", failing ? last->msg : "");
@@ -68,9 +72,9 @@ void dlf_progress_look(struct dlf_progress_watch *w, const struct dlf_image_stat
         return;
     w->ready = true;
     snprintf(line, DLF_PROGRESS_LINE,
-             "ready: " PRI_MB " of " PRI_MB " came in %" PRIu64 " requests; %" PRIu64
+             "ready: " PRI_MB " came in %" PRIu64 " requests, the image has " PRI_MB "; %" PRIu64
              " reads waited, %" PRIu64 " ms at the most",
-             MB(s->sched.fetched_bytes), MB(stored_bytes), s->sched.requests, s->read_waits,
+             MB(s->sched.fetched_bytes), s->sched.requests, MB(stored_bytes), s->read_waits,
              s->wait_ms_max);
 }
 
@@ -85,8 +89,8 @@ void dlf_progress_status(const struct dlf_progress_watch *w, const struct dlf_im
                  w->said_ms / 1000);
     else
         snprintf(line, DLF_PROGRESS_LINE,
-                 "%s: %" PRIu64 "%% of the image is here, " PRI_MB " of " PRI_MB
-                 " fetched, %" PRIu64 " kB/s",
+                 "%s: %" PRIu64 "%% of the image is here, " PRI_MB " fetched for its " PRI_MB
+                 ", %" PRIu64 " kB/s",
                  s->filling ? "Filling"
                  : s->ready ? "Ready"
                             : "Booting",

@@ -50,7 +50,8 @@ static void test_wait(void **state)
     b.stats.sched.fetched_bytes = 12345678;
     assert_string_equal(look(&b, 10000), "");
     assert_string_equal(look(&b, 11999), "");
-    has(look(&b, 12000), "1 read is waiting, for 2 s now: 12.3 MB of 300.0 MB are here");
+    has(look(&b, 12000),
+        "1 read is waiting, for 2 s now: 12.3 MB have come, the image has 300.0 MB");
     assert_null(strstr(b.line, ";")); /* nothing has failed */
     assert_string_equal(look(&b, 12500), "");
     assert_string_equal(look(&b, 13999), "");
@@ -93,7 +94,8 @@ static void test_ready(void **state)
     b.stats.sched.requests = 2;
     look(&b, 1000);
     b.stats.ready = true;
-    has(look(&b, 1500), "ready: 11.4 MB of 300.0 MB came in 2 requests; 7 reads waited, 41 ms");
+    has(look(&b, 1500),
+        "ready: 11.4 MB came in 2 requests, the image has 300.0 MB; 7 reads waited, 41 ms");
     assert_string_equal(look(&b, 2000), "");
 }
 
