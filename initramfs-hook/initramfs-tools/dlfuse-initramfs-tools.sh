@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # dlfuse-initramfs-tools.sh: how the shared library gets at what initramfs-tools knows. Sourced by its boot scripts, in
 # shells of their own: init's PATH stays as it is.
 

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # dlfuse-boot.sh: from a network to a mounted image, by the best way that works. Sourced by dlfuse-lib.sh.
 #
 # One process, the supervisor, goes through these states until the image is mounted at DLFUSE_LOWER; then it ends. It

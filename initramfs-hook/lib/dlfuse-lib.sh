@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # dlfuse-lib.sh: what the initramfs does to boot from dlfuse, whatever made the initramfs.
 #
 # Sourced by the dracut module and by initramfs-tools' scripts; POSIX sh (dash, busybox, klibc), no state but files below

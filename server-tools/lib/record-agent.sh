@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # record-agent.sh quiet SECONDS | trace: runs in a machine that dlfuse-record boots in QEMU. Shell and coreutils only:
 # what else it would use would be read by no other boot.
 

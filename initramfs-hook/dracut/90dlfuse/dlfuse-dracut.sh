@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # dlfuse-dracut.sh: how the shared library gets at dracut's kernel arguments. Sourced by the hooks of this module.
 
 command -v getarg >/dev/null || . /lib/dracut-lib.sh
