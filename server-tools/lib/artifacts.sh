@@ -18,6 +18,8 @@ ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
 # Takes the tree's path as one more word.
 ARTIFACTS_TRIM="sh -c 'cd \"\$1\" && rm -rf boot/* usr/lib/modules usr/lib/binfmt.d usr/lib/udev/hwdb.* usr/share/doc usr/share/locale usr/share/man' trim"
 DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
+# Debian's. Who wants another one needs another DLFUSE_CACHE as well.
+ARTIFACTS_RELEASE=bookworm
 
 artifacts_hash() { sha256sum | cut -c 1-16; }
 
@@ -50,7 +52,8 @@ artifacts_install() {
 }
 
 artifacts_mkroot() {
-    "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" --quiet --tarball "$DLFUSE_CACHE/bookworm.tar" "$@"
+    "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" --quiet --release "$ARTIFACTS_RELEASE" \
+        --tarball "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" "$@"
 }
 
 artifacts_image() {

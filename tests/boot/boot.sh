@@ -43,7 +43,7 @@ boot_prepare() {
     require_root
     require_programs_under_test
     require qemu-system-x86_64 nginx cpio curl cmake flock mksquashfs mkfs.ext4 mkfs.erofs
-    [ -s "$DLFUSE_CACHE/bookworm.tar" ] || require mmdebstrap
+    [ -s "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" ] || require mmdebstrap
     mkdir -p "$DLFUSE_CACHE/boot"
     # Tests that start together share what the first one makes.
     exec 7>"$DLFUSE_CACHE/boot/lock"

@@ -23,8 +23,8 @@ packages_build() {
 
 packages_tree() {
     mkdir -p "$TREE" "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
-    tar -C "$TREE" -x --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -f "$DLFUSE_CACHE/bookworm.tar" ||
-        die "$DLFUSE_CACHE/bookworm.tar cannot be unpacked"
+    tar -C "$TREE" -x --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -f "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" ||
+        die "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar cannot be unpacked"
     cp -L /etc/resolv.conf "$TREE/etc/resolv.conf"
     KERNEL_VERSION=$(basename "$(echo "$TREE"/lib/modules/*)")
 }
@@ -65,7 +65,7 @@ packages_apt_install() {
 packages_initramfs_tools() {
     local dir key
     key=$({
-        stat -c '%s %Y' "$DLFUSE_CACHE/bookworm.tar"
+        stat -c '%s %Y' "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar"
         cat "$SOURCE_DIR/tests/boot/packages.sh"
         cd "$ARTIFACTS_TREE" && find usr/share/initramfs-tools -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | artifacts_hash)

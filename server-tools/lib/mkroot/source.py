@@ -12,8 +12,7 @@ from .run import Failure, need, run, say
 # Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
 SERVER_PACKAGES = (
     "systemd,systemd-sysv,openssh-server,nginx-light,python3,rsyslog,cron,dbus,udev,kmod,procps,iproute2,"
-    "linux-image-amd64,dracut,dracut-network,dracut-live,curl,zstd,ca-certificates,"
-    "libfuse3-3,libcurl4,liblz4-1,libxxhash0,libseccomp2").split(",")
+    "linux-image-amd64,dracut,dracut-network,dracut-live,curl,zstd,ca-certificates").split(",")
 
 # With one: what starts a node, and what makes its initramfs. Packages that are nobody's name are the file's business.
 BASE_PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2"]
@@ -21,7 +20,8 @@ BASE_PACKAGES_RPM = ["systemd", "systemd-udev", "kmod", "procps-ng", "iproute", 
 DRACUT_PACKAGES = ["dracut", "dracut-network", "dracut-live", "zstd"]
 DRACUT_PACKAGES_RPM = ["dracut", "dracut-network", "dracut-live", "zstd"]
 # What the node program of --dlfuse is linked with.
-DLFUSE_LIBRARIES = {"bookworm": ["libfuse3-3", "libcurl4", "liblz4-1", "libxxhash0", "libseccomp2", "ca-certificates"]}
+DLFUSE_LIBRARIES = {"bookworm": ["libfuse3-3", "libcurl4", "liblz4-1", "libxxhash0", "libseccomp2"],
+                    "trixie": ["libfuse3-4", "libcurl4t64", "liblz4-1", "libxxhash0", "libseccomp2"]}
 
 VARIANT_GROUPS = {"@required": "minbase", "@important": "important", "@standard": "standard"}
 EXCLUDE_FILE = "/etc/apt/preferences.d/dlfuse-mkroot-exclude"
@@ -42,8 +42,9 @@ def base_packages(conf):
     """What comes with every image, unless system.base is false."""
     if not conf["system.base"]:
         return []
+    libraries = DLFUSE_LIBRARIES.get(conf["system.release"], [])
     if conf.file is None and conf["system.distribution"] == "debian":
-        return SERVER_PACKAGES
+        return SERVER_PACKAGES + libraries
     rpm = conf["system.distribution"] == "rpm"
     packages = list(BASE_PACKAGES_RPM if rpm else BASE_PACKAGES)
     kernel = kernel_package(conf)
@@ -51,8 +52,8 @@ def base_packages(conf):
         packages += kernel
         if conf["kernel.initramfs"]:
             packages += DRACUT_PACKAGES_RPM if rpm else DRACUT_PACKAGES
-            if conf["kernel.dlfuse"] and not rpm:
-                packages += DLFUSE_LIBRARIES.get(conf["system.release"], [])
+            if conf["kernel.dlfuse"] and libraries:
+                packages += libraries + ["ca-certificates"]
     return packages
 
 
