@@ -5,6 +5,7 @@
 #include <linux/loop.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -92,6 +93,9 @@ static const char *explain(int code)
                "a larger -o cache=";
     case ENOTTY:
         return "no dlfuse is mounted there";
+    case ENOENT:
+    case ENODEV:
+        return "the node finds no such loop device where it runs: not in its mount namespace";
     default:
         return dlf_cmd_why_none(code);
     }
@@ -100,6 +104,7 @@ static const char *explain(int code)
 int dlf_cmd_handover(int argc, char **argv)
 {
     char path[PATH_MAX];
+    char name[PATH_MAX]; /* the node has another working directory */
     struct stat image;
     struct stat device;
     struct dlf_handover_request request = {.path = ""};
@@ -107,19 +112,21 @@ int dlf_cmd_handover(int argc, char **argv)
         fputs("dlfuse handover: DIR and LOOPDEV are needed; see dlfuse --help\n", stderr);
         return DLF_EXIT_USAGE;
     }
-    if (strlen(argv[1]) >= sizeof(request.path))
-        return fail(argv[1], "the name is too long");
+    if (!realpath(argv[1], name))
+        return fail(argv[1], strerror(errno));
+    if (strlen(name) >= sizeof(request.path))
+        return fail(name, "the name is too long");
     snprintf(path, sizeof(path), "%s/" DLF_IMAGE_FILE, argv[0]);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return no_mount(argv[0], argv[1], errno);
+        return no_mount(argv[0], name, errno);
     if (fstat(fd, &image) < 0) {
         close(fd);
         return fail(path, strerror(errno));
     }
-    int rc = check_device(argv[1], &image, &device);
+    int rc = check_device(name, &image, &device);
     if (rc == DLF_EXIT_OK) {
-        memcpy(request.path, argv[1], strlen(argv[1]) + 1);
+        memcpy(request.path, name, strlen(name) + 1);
         request.device_major = major(device.st_rdev);
         request.device_minor = minor(device.st_rdev);
         if (ioctl(fd, DLF_IOC_HANDOVER, &request) < 0)
