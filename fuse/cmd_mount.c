@@ -1,9 +1,9 @@
 /*
  * dlfuse mount: the daemon. Opens the image, mounts, serves, cleans up.
  *
- * Order at the end, because callbacks cross the layers: who watches the memory goes first, then the
- * image is closed (its thread ends, parked reads get their error replies), then the hand-over
- * (waits for its thread), then FUSE.
+ * Order at the end, because callbacks cross the layers: who watches the memory or the machine's end
+ * goes first, then the image is closed (its thread ends, parked reads get their error replies),
+ * then the hand-over (waits for its thread), then FUSE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "fuse/commands.h"
+#include "fuse/ending.h"
 #include "fuse/front.h"
 #include "fuse/harden.h"
 #include "fuse/log.h"
@@ -42,8 +43,9 @@ struct mount {
     struct dlf_report report; /* all zeros: nobody asked for reports */
     atomic_bool moved;        /* the loop device stands on RAM */
     struct dlf_pressure *pressure;
-    int meminfo_fd; /* opened before the root directory changes; -1 when there is none */
-    int ready_fd;   /* tells the process that started the daemon; -1 in the foreground */
+    struct dlf_ending *ending; /* NULL: not a machine's root */
+    int meminfo_fd;            /* opened before the root directory changes; -1 when there is none */
+    int ready_fd;              /* tells the process that started the daemon; -1 in the foreground */
 };
 
 /* Every chunk is here. In the scheduler's thread. */
@@ -69,9 +71,52 @@ static void device_moved(void *cookie, const char *path)
         dlf_warn("%s: cannot be unmounted: %s", m->directory, strerror(-rc));
 }
 
+/* The machine goes down: what nobody can unmount is not shown any more. In the ending's thread. */
+static void leave_tree(void *cookie)
+{
+    struct mount *m = cookie;
+    int rc = dlf_front_hide(m->front);
+    if (rc < 0)
+        dlf_warn("%s: cannot be taken out of the tree: %s", m->directory, strerror(-rc));
+    /* The private root, with the mount's place in it. */
+    if (m->options.chroot && umount2("/", MNT_DETACH) < 0)
+        dlf_debug("the private root: %s", strerror(errno));
+}
+
+/* In the ending's thread. */
+static void look_at_reads(void *cookie, struct dlf_ending_look *look)
+{
+    struct mount *m = cookie;
+    struct dlf_image_stats stats;
+    dlf_image_stats(m->image, &stats);
+    look->waiting = stats.waiting_reads;
+    /* Only what was verified: an answer that is wrong again and again is no progress. */
+    look->progress = stats.sched.index_bytes + stats.sched.boot_bytes;
+    for (unsigned i = 0; i < DLF_CLASSES; i++)
+        look->progress += stats.sched.class_bytes[i];
+}
+
+/* Before chroot: PID 1 is outside. */
+static int open_ending(struct mount *m, struct dlf_err *err)
+{
+    struct dlf_ending_config config = {
+        .init_stat = "/proc/1/stat",
+        .patience_ms = m->options.ending_ms,
+        .hide = leave_tree,
+        .look = look_at_reads,
+        .cookie = m,
+    };
+    m->ending = dlf_ending_new(&config);
+    return m->ending ? 0 : dlf_fail(err, ENOMEM, "out of memory");
+}
+
 /* What a root filesystem's daemon needs to survive, set before any thread starts. */
 static void become_rootfs_daemon(char *name0)
 {
+    static const int harmless[] = {
+        SIGHUP,    SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGALRM, SIGVTALRM, SIGPROF,
+        SIGSTKFLT, SIGPOLL, SIGPWR,  SIGXCPU, SIGXFSZ, SIGTSTP, SIGTTIN,   SIGTTOU,
+    };
     /* systemd's last killing spree spares '@' (systemd.io/ROOT_STORAGE_DAEMONS). */
     if (access("/etc/initrd-release", F_OK) == 0)
         name0[0] = '@';
@@ -84,10 +129,10 @@ static void become_rootfs_daemon(char *name0)
         dlf_warn("oom_score_adj cannot be set: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
-    /* Only unmounting ends it. */
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
+    /* Only unmounting ends it: no signal that somebody sends but SIGKILL, and none stops it but
+     * SIGSTOP. SIGPIPE and SIGUSR2 are the front's. */
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+        signal(harmless[i], SIG_IGN);
 }
 
 static int enter_root(const char *root, struct dlf_err *err)
@@ -107,26 +152,26 @@ static bool mounts_itself(void)
 }
 
 /*
- * Before the first thread. CAP_SYS_ADMIN mounts now and unmounts at the end. By hand, the directory
- * may lie where only its owner may look.
+ * Before the first thread. CAP_SYS_ADMIN mounts now and unmounts at the end; CAP_SYS_BOOT ends a
+ * machine that cannot end itself. By hand, the directory may lie where only its owner may look.
  */
 static void drop_capabilities(const struct dlf_options *o)
 {
     uint64_t keep = DLF_CAPABILITY(CAP_SYS_ADMIN);
     struct dlf_err err;
-    if (!o->rootfs)
-        keep |= DLF_CAPABILITY(CAP_DAC_READ_SEARCH);
+    keep |= DLF_CAPABILITY(o->rootfs ? CAP_SYS_BOOT : CAP_DAC_READ_SEARCH);
     if (mounts_itself() && dlf_harden_drop(keep, &err) < 0)
         dlf_warn("%s; going on with them", err.msg);
 }
 
 /* When all is open: all threads, the scheduler's included. */
-static void filter_calls(void)
+static void filter_calls(const struct dlf_options *o)
 {
+    unsigned uses = DLF_USE_HANDOVER | (o->rootfs ? DLF_USE_ENDING : 0);
     struct dlf_err err;
     if (!mounts_itself())
         dlf_debug("system calls are not filtered: fusermount3 has to unmount at the end");
-    else if (dlf_harden_filter(DLF_USE_HANDOVER, &err) < 0)
+    else if (dlf_harden_filter(uses, &err) < 0)
         dlf_warn("%s; going on without", err.msg);
 }
 
@@ -188,6 +233,7 @@ static int open_mount(struct mount *m, struct dlf_err *err)
         .directory = m->directory,
         .allow_other = m->options.allow_other,
         .cache_is_whole = cache_is_whole(m),
+        .ending = m->ending,
     };
     return dlf_front_open(&m->front, &front, err);
 }
@@ -257,6 +303,8 @@ static int serve(struct mount *m, char *name0)
     if (rc == 0)
         rc = dlf_http_open(&o->http, &err); /* its files too */
     m->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    if (rc == 0 && o->rootfs)
+        rc = open_ending(m, &err);
     if (rc == 0 && o->chroot)
         rc = enter_root(o->chroot, &err);
     if (rc == 0 && o->trouble)
@@ -275,7 +323,7 @@ static int serve(struct mount *m, char *name0)
             dlf_log_open(log, o->debug);
         if (m->ready_fd >= 0)
             leave_terminal();
-        filter_calls();
+        filter_calls(o);
         if (m->ready_fd >= 0)
             say_ready(m);
         m->progress = dlf_progress_start(m->image, notify, m->report.source ? &m->report : NULL);
@@ -285,6 +333,7 @@ static int serve(struct mount *m, char *name0)
         dlf_report_close(&m->report);
     }
     dlf_pressure_free(m->pressure);
+    dlf_ending_free(m->ending);
     dlf_image_close(m->image);
     dlf_handover_free(m->handover);
     dlf_front_close(m->front);

@@ -15,10 +15,15 @@
 #define DLF_METRICS_FILE "metrics"
 #define DLF_TRACE_FILE "trace"
 
-/* What is written to it is a command: "ready", with or without a newline: the machine's boot is
- * over. The booted system needs no program of ours to say so. */
+/*
+ * What is written to it is a command, with or without a newline: "ready": the machine's boot is
+ * over; "poweroff" or "reboot": the machine goes down, which only a root filesystem's daemon takes.
+ * The booted system needs no program of ours to say so.
+ */
 #define DLF_CONTROL_FILE "control"
 #define DLF_CONTROL_READY "ready"
+#define DLF_CONTROL_POWEROFF "poweroff"
+#define DLF_CONTROL_REBOOT "reboot"
 
 /* Characters of a loop device's path, NUL included. "/dev/loop1048575" is the longest there is. */
 #define DLF_LOOP_PATH_MAX 64
@@ -38,7 +43,12 @@ struct dlf_handover_request {
  */
 #define DLF_IOC_HANDOVER _IOW('D', 1, struct dlf_handover_request)
 
-enum dlf_command { DLF_COMMAND_NONE, DLF_COMMAND_READY };
+enum dlf_command {
+    DLF_COMMAND_NONE,
+    DLF_COMMAND_READY,
+    DLF_COMMAND_POWEROFF,
+    DLF_COMMAND_REBOOT,
+};
 
 /* Which command one write to the control file is; NONE: it is none, and is refused. Any bytes. */
 enum dlf_command dlf_control_command(const char *bytes, size_t size, uint64_t offset);

@@ -61,9 +61,10 @@ struct dlf_front {
     gid_t gid;
     time_t mounted; /* shown as the files' times */
     bool signals;
-    bool detached;     /* nothing is left to unmount; set before ended is waited for */
-    pthread_t server;  /* the thread in dlf_front_serve */
-    atomic_bool ended; /* it is out of libfuse's loop */
+    pthread_mutex_t tree_lock; /* a leaf but for umount2; guards hidden */
+    bool hidden;               /* out of the directory tree: nothing is left to unmount */
+    pthread_t server;          /* the thread in dlf_front_serve */
+    atomic_bool ended;         /* it is out of libfuse's loop */
 };
 
 static void fill_attr(const struct dlf_front *front, fuse_ino_t ino, struct stat *st)
@@ -256,6 +257,23 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
         read_image(req, size, offset);
 }
 
+static int obey(struct dlf_front *front, enum dlf_command command)
+{
+    switch (command) {
+    case DLF_COMMAND_READY:
+        dlf_image_ready(front->config.image);
+        return 0;
+    case DLF_COMMAND_POWEROFF:
+    case DLF_COMMAND_REBOOT:
+        if (!front->config.ending)
+            return -EOPNOTSUPP;
+        return dlf_ending_begin(front->config.ending, command);
+    case DLF_COMMAND_NONE:
+        break;
+    }
+    return -EINVAL;
+}
+
 /* A command to the node; with allow_other anybody could write, but only its owner and root may. */
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
                      struct fuse_file_info *fi)
@@ -267,11 +285,12 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
         fuse_reply_err(req, EROFS);
     } else if (uid != 0 && uid != front->uid) {
         fuse_reply_err(req, EPERM);
-    } else if (dlf_control_command(bytes, size, (uint64_t)offset) != DLF_COMMAND_READY) {
-        fuse_reply_err(req, EINVAL);
     } else {
-        dlf_image_ready(front->config.image);
-        fuse_reply_write(req, size);
+        int rc = obey(front, dlf_control_command(bytes, size, (uint64_t)offset));
+        if (rc < 0)
+            fuse_reply_err(req, -rc);
+        else
+            fuse_reply_write(req, size);
     }
 }
 
@@ -393,6 +412,7 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
     f->uid = getuid();
     f->gid = getgid();
     f->mounted = (time_t)dlf_image_manifest(config->image)->created;
+    pthread_mutex_init(&f->tree_lock, NULL);
     f->session = new_session(f);
     if (!f->session) {
         free(f);
@@ -430,11 +450,23 @@ int dlf_front_serve(struct dlf_front *front)
 /* Milliseconds that a detached mount may live on before it is ended. */
 #define DETACHED_MS 5000
 
+int dlf_front_hide(struct dlf_front *front)
+{
+    int rc = 0;
+    pthread_mutex_lock(&front->tree_lock);
+    if (!front->hidden && umount2(front->config.directory, MNT_DETACH) < 0)
+        rc = -errno;
+    else
+        front->hidden = true;
+    pthread_mutex_unlock(&front->tree_lock);
+    return rc;
+}
+
 int dlf_front_detach(struct dlf_front *front)
 {
-    if (umount2(front->config.directory, MNT_DETACH) < 0)
-        return -errno;
-    front->detached = true;
+    int rc = dlf_front_hide(front);
+    if (rc < 0)
+        return rc;
     for (unsigned ms = 0; !atomic_load(&front->ended); ms += 50) {
         usleep(50 * 1000);
         if (ms < DETACHED_MS)
@@ -460,9 +492,10 @@ void dlf_front_close(struct dlf_front *front)
         return;
     if (front->signals)
         fuse_remove_signal_handlers(front->session);
-    if (front->detached)
+    if (front->hidden) /* by a thread that has ended */
         fuse_set_log_func(ignore_message);
     fuse_session_unmount(front->session);
     fuse_session_destroy(front->session);
+    pthread_mutex_destroy(&front->tree_lock);
     free(front);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "format/err.h"
+#include "fuse/ending.h"
 #include "fuse/handover.h"
 #include "fuse/image.h"
 
@@ -23,7 +24,8 @@ struct dlf_front_config {
     const char *url; /* shown as the mount's source */
     const char *directory;
     bool allow_other;
-    bool cache_is_whole; /* the cache may hold all of the image: hand-over is possible */
+    bool cache_is_whole;       /* the cache may hold all of the image: hand-over is possible */
+    struct dlf_ending *ending; /* the machine's, whose root this is; NULL: it is none's */
 };
 
 /* Mounts. 0, or -EIO; libfuse and fusermount3 say more on stderr. */
@@ -34,9 +36,16 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
 int dlf_front_serve(struct dlf_front *front);
 
 /*
- * Takes the mount out of the directory tree and makes dlf_front_serve return: when the last file in
- * it is closed, or after some seconds, because another mount namespace may have kept a copy. Needs
- * CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative errno: then the mount is still there.
+ * Takes the mount out of the directory tree; those who have its files open keep them, and it goes
+ * on serving. Needs CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative errno.
+ */
+int dlf_front_hide(struct dlf_front *front);
+
+/*
+ * Takes the mount out of the directory tree, if it is still there, and makes dlf_front_serve
+ * return: when the last file in it is closed, or after some seconds, because another mount
+ * namespace may have kept a copy. Needs CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative
+ * errno: then the mount is still there.
  */
 int dlf_front_detach(struct dlf_front *front);
 

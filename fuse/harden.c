@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/loop.h>
+#include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -286,6 +287,14 @@ static void allow_sockets(struct filter *f)
         allow_one(f, SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, ioctls[i]));
 }
 
+static void allow_ending(struct filter *f)
+{
+    static const unsigned ways[] = {LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART};
+    allow_if(f, SCMP_SYS(sync), 0, NULL);
+    for (size_t i = 0; i < COUNT(ways); i++)
+        allow_one(f, SCMP_SYS(reboot), SCMP_A2_32(SCMP_CMP_EQ, ways[i]));
+}
+
 static void allow_uses(struct filter *f, unsigned uses)
 {
     if (uses & DLF_USE_HANDOVER) {
@@ -293,6 +302,8 @@ static void allow_uses(struct filter *f, unsigned uses)
         allow_if(f, SCMP_SYS(umount2), 0, NULL);
         allow_if(f, SCMP_SYS(close_range), 0, NULL);
     }
+    if (uses & DLF_USE_ENDING)
+        allow_ending(f);
     if (uses & DLF_USE_RENAME)
         allow_all(f, for_rename, COUNT(for_rename));
 #ifdef DLFUSE_SANITIZED
@@ -348,6 +359,7 @@ void dlf_harden_capability_name(unsigned number, char name[24])
         [CAP_DAC_READ_SEARCH] = "CAP_DAC_READ_SEARCH",
         [CAP_FOWNER] = "CAP_FOWNER",
         [CAP_SYS_ADMIN] = "CAP_SYS_ADMIN",
+        [CAP_SYS_BOOT] = "CAP_SYS_BOOT",
     };
     if (number < COUNT(known) && known[number])
         snprintf(name, 24, "%s", known[number]);

@@ -27,6 +27,7 @@ int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
 enum dlf_harden_use {
     DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD, umount2 and close_range */
     DLF_USE_RENAME = 2,   /* rename, unlink */
+    DLF_USE_ENDING = 4,   /* sync; reboot to power off or restart, and for nothing else */
 };
 
 /*

@@ -46,6 +46,7 @@ static const char help[] =
     "  -o serial=N    take no older version than N\n"
     "  -o digest=SHA256     take only this manifest\n"
     "  -o timeout=SECONDS   fail reads after so long; 0, the default: try for ever\n"
+    "  -o ending=SECONDS    rootfs: how long a machine that goes down waits for servers (30)\n"
     "  -o room=SIZE   fetch: refuse a file that is longer\n"
     "  -o report=URL  mount: GET it with host, image, serial and state: ready, independent\n"
     "  -o trouble=FILE      mount: keep the last failure there, for scripts\n"

@@ -17,6 +17,9 @@
  */
 #define FILL_DELAY_S 10
 
+/* Seconds: a server that restarts is back in less. */
+#define ENDING_S 30
+
 /* Bytes: below this a few large reads would push each other out before they are answered. */
 #define CACHE_MIN ((uint64_t)4 << 20)
 
@@ -172,6 +175,8 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         ok = read_delay(value, &o->fill_delay_ms);
     else if (strcmp(name, "timeout") == 0)
         ok = read_seconds(value, &o->timeout_ms);
+    else if (strcmp(name, "ending") == 0)
+        ok = read_seconds(value, &o->ending_ms);
     else if (strcmp(name, "log") == 0)
         ok = o->log_given = read_log(value, &o->log);
     else if (strcmp(name, "chroot") == 0)
@@ -258,6 +263,7 @@ int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct
         .prefetch = true,
         .boot = true,
         .fill_delay_ms = FILL_DELAY_S * 1000,
+        .ending_ms = ENDING_S * 1000,
     };
     const char *url = NULL;
     int rc = 0;

@@ -28,6 +28,7 @@ struct dlf_options {
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
     uint32_t fill_delay_ms; /* at most, after ready */
     uint64_t timeout_ms;    /* 0: for ever */
+    uint64_t ending_ms;     /* what a machine that goes down waits for a server; 0: for ever */
     enum dlf_log_target log;
     bool log_given;
     bool debug;

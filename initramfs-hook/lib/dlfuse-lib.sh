@@ -9,7 +9,8 @@
 #                         it is mounted, and the overlay prepared
 #   dlfuse_wait URL       called about once a second while DLFUSE_ATTACHED is not there: says so, and gives up in time
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
-#   dlfuse_finish DIR     hand-over armed, resolver and units passed on; the last thing before switch_root
+#   dlfuse_finish DIR     hand-over armed, resolver and the units that tell of ready and of the end passed on, the
+#                         network told to stay; the last thing before switch_root
 #
 # The front that sources this defines four functions:
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
@@ -26,6 +27,7 @@ DLFUSE_LOWER=/run/dlfuse-lower
 DLFUSE_OVERLAY=/run/dlfuse-overlay
 DLFUSE_UNIT=dlfuse-root.service
 DLFUSE_READY_UNIT=dlfuse-ready.service
+DLFUSE_ENDING_UNIT=dlfuse-ending@
 # Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), fallback (one line,
 # if the root did not come lazily), env, pid.
 DLFUSE_STATE=/run/dlfuse-boot
@@ -161,7 +163,7 @@ dlfuse_store_options() {
 # The mount options that the kernel arguments ask for.
 dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
-    for name in cache fill filldelay fillrate prefetch boot report; do
+    for name in cache fill filldelay fillrate prefetch boot ending report; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
         options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
     done
@@ -328,15 +330,44 @@ dlfuse_mount_root() {
     fi
 }
 
-# dlfuse_pass_on_units DIR: the system at DIR shall leave the private root alone, and say when its boot is over. Only
-# where that is systemd: the directory itself makes programs believe that systemd is running. Others are ready when they
-# have been quiet.
+# dlfuse_want TARGET UNIT INSTANCE: TARGET of the booted system brings UNIT along, under the name INSTANCE.
+dlfuse_want() {
+    mkdir -p "/run/systemd/system/$1.wants"
+    ln -sf "../$2" "/run/systemd/system/$1.wants/$3"
+}
+
+# dlfuse_pass_on_units DIR: the system at DIR shall leave the private root alone, and say when its boot is over and when it
+# goes down. Only where that is systemd: the directory itself makes programs believe that systemd is running. Others are
+# ready when they have been quiet.
 dlfuse_pass_on_units() {
+    local unit=$DLFUSE_ENDING_UNIT
     dlfuse_has_systemd || [ -x "$1/lib/systemd/systemd" ] || [ -x "$1/usr/lib/systemd/systemd" ] || return 0
     dlfuse_protect_mounts
-    mkdir -p /run/systemd/system/default.target.wants
-    cp /usr/lib/dlfuse/$DLFUSE_READY_UNIT /run/systemd/system/
-    ln -sf ../$DLFUSE_READY_UNIT /run/systemd/system/default.target.wants/$DLFUSE_READY_UNIT
+    mkdir -p /run/systemd/system
+    cp "/usr/lib/dlfuse/$DLFUSE_READY_UNIT" "/usr/lib/dlfuse/$unit.service" /run/systemd/system/
+    cp /usr/lib/dlfuse/dlfuse-ready.sh $DLFUSE_STATE/ready.sh
+    dlfuse_want default.target $DLFUSE_READY_UNIT $DLFUSE_READY_UNIT
+    dlfuse_want poweroff.target "$unit.service" "${unit}poweroff.service"
+    dlfuse_want reboot.target "$unit.service" "${unit}reboot.service"
+    # Whatever kernel comes next: one that does not come is no reason to hang.
+    dlfuse_want kexec.target "$unit.service" "${unit}reboot.service"
+}
+
+# dlfuse_keep_network DIR: what manages the network of the system at DIR leaves the address alone through which its root
+# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise; ifupdown takes links
+# down when the machine goes down, while the root may still be read.
+dlfuse_keep_network() {
+    local file unit
+    for file in "$1"/etc/systemd/network/*.network "$1"/usr/lib/systemd/network/*.network \
+        /run/systemd/network/*.network; do
+        [ -e "$file" ] || continue
+        mkdir -p "/run/systemd/network/${file##*/}.d"
+        printf '[Network]\nKeepConfiguration=yes\n' >"/run/systemd/network/${file##*/}.d/90-dlfuse.conf"
+    done
+    for unit in networking ifup@; do
+        mkdir -p "/run/systemd/system/$unit.service.d"
+        printf '[Service]\nExecStop=\n' >"/run/systemd/system/$unit.service.d/90-dlfuse.conf"
+    done
 }
 
 # dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
@@ -353,6 +384,7 @@ dlfuse_finish() {
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
     dlfuse_pass_on_units "$1"
+    ! dlfuse_has_systemd || [ -e $DLFUSE_FALLBACK ] || dlfuse_keep_network "$1"
 }
 
 # shellcheck source=initramfs-hook/lib/dlfuse-boot.sh

@@ -147,6 +147,7 @@ lab_add_agent() {
 [Unit]
 Description=Test agent of the lab
 After=network.target nginx.service
+IgnoreOnIsolate=yes
 [Service]
 Type=exec
 ExecStart=/bin/sh /run/lab/agent.sh
@@ -165,6 +166,17 @@ HOOK
     cp "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh" "$dir/scripts/dlfuse-bottom/lab"
     echo /scripts/dlfuse-bottom/lab >"$dir/scripts/dlfuse-bottom/ORDER"
     lab_add_files "$dir" "$initrd" "$new"
+}
+
+# lab_add_hook NAME INITRD NEW-INITRD: an initramfs with the script on stdin as a dracut hook, for example
+# pre-pivot/10-this.
+lab_add_hook() {
+    local dir=$LAB_DIR/hook file=$LAB_DIR/hook/usr/lib/dracut/hooks/$1.sh
+    rm -rf "$dir"
+    mkdir -p "${file%/*}"
+    cat >"$file"
+    chmod +x "$file"
+    lab_add_files "$dir" "$2" "$3"
 }
 
 # lab_add_files DIRECTORY INITRD NEW-INITRD: an initramfs with the files below DIRECTORY added.

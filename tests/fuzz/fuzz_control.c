@@ -12,12 +12,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void write_control(const char *bytes, size_t size, uint64_t offset)
 {
-    static const char *const words[] = {"ready", "ready\n"};
-    int is_word = 0;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        is_word |= size == strlen(words[i]) && memcmp(bytes, words[i], size) == 0;
-    enum dlf_command command = dlf_control_command(bytes, size, offset);
-    if ((command == DLF_COMMAND_READY) != (is_word && offset == 0))
+    static const struct {
+        const char *word;
+        enum dlf_command command;
+    } known[] = {
+        {"ready", DLF_COMMAND_READY},       {"ready\n", DLF_COMMAND_READY},
+        {"poweroff", DLF_COMMAND_POWEROFF}, {"poweroff\n", DLF_COMMAND_POWEROFF},
+        {"reboot", DLF_COMMAND_REBOOT},     {"reboot\n", DLF_COMMAND_REBOOT},
+    };
+    enum dlf_command expected = DLF_COMMAND_NONE;
+    for (size_t i = 0; offset == 0 && i < sizeof(known) / sizeof(known[0]); i++)
+        if (size == strlen(known[i].word) && memcmp(bytes, known[i].word, size) == 0)
+            expected = known[i].command;
+    if (dlf_control_command(bytes, size, offset) != expected)
         abort();
 }
 

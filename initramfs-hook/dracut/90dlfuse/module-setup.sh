@@ -53,6 +53,7 @@ install_http() {
 
 # called by dracut
 install() {
+    local name
     inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd
     install_keys
     install_http
@@ -65,7 +66,9 @@ install() {
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
     inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-boot.sh" /usr/lib/dlfuse/dlfuse-boot.sh
     # Also without systemd in the initramfs: it is the booted system that runs it.
-    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-ready.service" /usr/lib/dlfuse/dlfuse-ready.service
+    for name in dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
+        inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"
+    done
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
     inst_hook cmdline 90 "$moddir/parse-dlfuse.sh"
     inst_hook pre-udev 90 "$moddir/dlfuse-prepare.sh"

@@ -17,6 +17,17 @@ static void test_ready(void **state)
     assert_int_equal(dlf_control_command("ready\n", 6, 0), DLF_COMMAND_READY);
 }
 
+static void test_ending(void **state)
+{
+    (void)state;
+    assert_int_equal(dlf_control_command("poweroff", 8, 0), DLF_COMMAND_POWEROFF);
+    assert_int_equal(dlf_control_command("poweroff\n", 9, 0), DLF_COMMAND_POWEROFF);
+    assert_int_equal(dlf_control_command("reboot\n", 7, 0), DLF_COMMAND_REBOOT);
+    assert_int_equal(dlf_control_command("reboot", 6, 1), DLF_COMMAND_NONE);
+    assert_int_equal(dlf_control_command("power", 5, 0), DLF_COMMAND_NONE);
+    assert_int_equal(dlf_control_command("poweroff now", 12, 0), DLF_COMMAND_NONE);
+}
+
 static void test_no_command(void **state)
 {
     (void)state;
@@ -53,6 +64,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ready),
+        cmocka_unit_test(test_ending),
         cmocka_unit_test(test_no_command),
         cmocka_unit_test(test_handover),
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/reboot.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -90,7 +91,7 @@ static void programs_and_processes(void)
 
 static void the_kernel(void)
 {
-    filter(DLF_USE_HANDOVER | DLF_USE_RENAME);
+    filter(DLF_USE_HANDOVER | DLF_USE_RENAME | DLF_USE_ENDING);
     EXPECT_REFUSED(mount("none", "/nowhere", "tmpfs", 0, NULL));
     EXPECT_REFUSED(syscall(SYS_pivot_root, "/nowhere", "/nowhere"));
     EXPECT_REFUSED(chroot("/nowhere"));
@@ -164,6 +165,33 @@ static void uses_are_separate(void)
     EXPECT_REFUSED(umount2("/nowhere", MNT_DETACH));
     EXPECT(rename("/nowhere/a", "/nowhere/b") == -1 && errno == ENOENT);
     EXPECT(unlink("/nowhere/a") == -1 && errno == ENOENT);
+}
+
+/* The second magic number is wrong: even a kernel that takes the call does nothing. */
+static long try_reboot(unsigned command)
+{
+    return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, 0, command, NULL);
+}
+
+static void ending(void)
+{
+    struct dlf_err err;
+    EXPECT(dlf_harden_drop(0, &err) == 0);
+    filter(DLF_USE_ENDING);
+    EXPECT(try_reboot(LINUX_REBOOT_CMD_POWER_OFF) == -1 && errno == EPERM);
+    EXPECT(try_reboot(LINUX_REBOOT_CMD_RESTART) == -1 && errno == EPERM);
+    EXPECT_REFUSED(try_reboot(LINUX_REBOOT_CMD_HALT));
+    EXPECT_REFUSED(try_reboot(LINUX_REBOOT_CMD_KEXEC));
+    EXPECT_REFUSED(try_reboot(LINUX_REBOOT_CMD_CAD_OFF));
+    sync();
+}
+
+static void not_ending(void)
+{
+    struct dlf_err err;
+    EXPECT(dlf_harden_drop(0, &err) == 0);
+    filter(DLF_USE_HANDOVER | DLF_USE_RENAME);
+    EXPECT_REFUSED(try_reboot(LINUX_REBOOT_CMD_POWER_OFF));
 }
 
 static void unmounting(void)
@@ -251,6 +279,8 @@ static void test_uses(void **state)
     (void)state;
     in_child(uses_are_separate);
     in_child(unmounting);
+    in_child(ending);
+    in_child(not_ending);
 }
 
 static void test_all_threads(void **state)

@@ -68,7 +68,7 @@ static void test_values(void **state)
     (void)state;
     assert_int_equal(parse("ro,_netdev,x-systemd.automount,cache=24M,fill=0,prefetch=0,timeout=9,"
                            "log=kmsg,rootfs,chroot=/run/dlfuse,allow_other,debug,"
-                           "trouble=/trouble,room=3K,"
+                           "trouble=/trouble,room=3K,ending=45,"
                            "mirror=http://m/a\\,b/a.dlfuse",
                            &o, &err, copy),
                      0);
@@ -76,6 +76,7 @@ static void test_values(void **state)
     assert_false(o.fill);
     assert_false(o.prefetch);
     assert_int_equal(o.timeout_ms, 9000);
+    assert_int_equal(o.ending_ms, 45000);
     assert_int_equal(o.log, DLF_LOG_KMSG);
     assert_true(o.rootfs && o.allow_other && o.debug);
     assert_string_equal(o.chroot, "/run/dlfuse");
@@ -139,6 +140,8 @@ static void test_refusals(void **state)
         "fill=",
         "prefetch=yes",
         "timeout=-1",
+        "ending=",
+        "ending=86401",
         "log=tty",
         "nonsense",
         "cach=5M",
