@@ -1,4 +1,4 @@
-# Varnish 6.0 or later as a cache between nodes and a mirror. Change: the backend. Start it with
+# Varnish 6.0 or later as a cache between nodes and a mirror. Change: the backend and its probe. Start it with
 #
 #     varnishd -f /etc/varnish/dlfuse.vcl -a :80 -s malloc,8G -p http_gzip_support=off
 #
@@ -15,7 +15,7 @@ backend mirror {
     .first_byte_timeout = 30s;
     # dlfuse-publish keeps this file at the top of every mirror.
     .probe = {
-        .url = "/history";
+        .url = "/images/history";
         .interval = 2s;
         .timeout = 2s;
         .window = 4;
@@ -54,7 +54,7 @@ sub vcl_backend_response {
         set beresp.ttl = 1s;
         return (deliver);
     }
-    if (bereq.url ~ "^/(pack|index|boot|manifest)/[0-9a-f]{64}$" || bereq.url ~ "^/releases/[^/]+/") {
+    if (bereq.url ~ "/(pack|index|boot|manifest)/[0-9a-f]{64}$" || bereq.url ~ "/releases/[^/]+/") {
         # Immutable: kept until there is no room.
         set beresp.ttl = 365d;
     } else {

@@ -100,6 +100,8 @@ Type=oneshot
 ExecStart=/bin/sh -c 'echo ready >/run/dlfuse-record/ready'
 UNIT
     ln -sf ../dlfuse-record.service "$1/default.target.wants/"
+    # There is no script for this host, and nobody to ask: the boot would wait for that.
+    ln -sf /dev/null "$1/dlfuse-firstboot.service"
 }
 
 container_start() {

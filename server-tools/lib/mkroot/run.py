@@ -9,6 +9,13 @@ PROG = "dlfuse-mkroot"
 # In the environment of the run in a user namespace: the work directory.
 NAMESPACE = "DLFUSE_MKROOT_WORK"
 quiet = False
+# The directory in which everything is made, once there is one.
+work = None
+FULL_BYTES = 1 << 20
+# Some programs write pieces that are larger than what is left. An image of its own size may be full as well: then there is more.
+FULL_FOR_PIECES_BYTES = 64 << 20
+# What apt says about it is all there is to say.
+CLEAR_ERRORS = ("E: Failed to fetch ", "E: Unable to locate package ")
 
 
 class Failure(Exception):
@@ -29,6 +36,14 @@ def need(program, package):
         raise Failure(f"{program} is not installed; apt-get install {package}")
 
 
+def disk_is_full(printed):
+    if work is None:
+        return False
+    room = os.statvfs(work)
+    room_bytes = room.f_bavail * room.f_frsize
+    return room_bytes < FULL_BYTES or (room_bytes < FULL_FOR_PIECES_BYTES and "No space left on device" in printed)
+
+
 def run(argv, why, env=None):
     """Runs argv; returns what it printed. Fails with the line why, and with what it printed: behind that, or above
     it when it is more than a line."""
@@ -36,11 +51,16 @@ def run(argv, why, env=None):
                           env=env, check=False, errors="replace")
     if done.returncode == 0:
         return done.stdout
+    if disk_is_full(done.stdout):
+        raise Failure(f"{why.partition(':')[0]}: no space left on the disk of {os.path.dirname(work)}")
     printed = [line for line in done.stdout.splitlines() if line.strip()]
     if not printed:
         raise Failure(f"{why} (status {done.returncode})")
     if len(printed) == 1:
         raise Failure(f"{why}: {printed[0].strip()}")
+    for line in printed:
+        if line.startswith(CLEAR_ERRORS):
+            raise Failure(f"{why}: {line[3:].strip()}")
     for line in printed[-20:]:
         print(line, file=sys.stderr)
     raise Failure(f"{why}: the lines above say why")

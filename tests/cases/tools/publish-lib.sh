@@ -105,7 +105,7 @@ CONF
 
 serve_mirror() {
     NGINX_PORT[$1]=$(free_port)
-    sed -e "s|listen 80;|listen 127.0.0.1:${NGINX_PORT[$1]};|" -e "s|root /srv/www/images;|root $2;|" \
+    sed -e "s|listen 80;|listen 127.0.0.1:${NGINX_PORT[$1]};|" -e "s|root /srv/www;|root $2;|" \
         "$SOURCE_DIR/server-tools/conf/nginx-mirror.conf" >"$TMP/$1.conf"
     start_conf "$1" "$TMP/$1.conf"
     MIRROR_URL[$1]=http://127.0.0.1:${NGINX_PORT[$1]}
