@@ -9,7 +9,7 @@
 #                         it is mounted, and the overlay prepared
 #   dlfuse_wait URL       called about once a second while DLFUSE_ATTACHED is not there: says so, and gives up in time
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
-#   dlfuse_finish DIR     hand-over armed, resolver and the units that tell of ready and of the end passed on, the
+#   dlfuse_finish DIR     hand-over armed, resolver, host name and the units that tell of ready and of the end passed on, the
 #                         network told to stay; the last thing before switch_root
 #
 # The front that sources this defines four functions:
@@ -38,6 +38,8 @@ DLFUSE_KEYS=/etc/dlfuse/keys
 # What requests need, used when it is there: certificates, header lines.
 DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
+# Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
+DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf'
 
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
@@ -370,6 +372,25 @@ dlfuse_keep_network() {
     done
 }
 
+# The host name that ip= gives, otherwise the one of a lease; nothing when there is none.
+dlfuse_host_name() {
+    {
+        dlfuse_args ip | sed -n 's/\[[^]]*\]//g; s/^\([^:]*:\)\{4\}\([^:]*\):.*/\2/p'
+        # shellcheck disable=SC2086 # patterns
+        sed -n "s/^HOSTNAME=['\"]*\([^'\"]*\).*/\1/p" $DLFUSE_LEASES 2>/dev/null
+    } | sed -n '/^[A-Za-z0-9][A-Za-z0-9.-]*$/{ p; q; }'
+}
+
+# The booted system keeps the name that the machine has by then, if its image has none. Not every network module sets one:
+# systemd-networkd does not in an initramfs.
+dlfuse_set_host_name() {
+    local name
+    read -r name </proc/sys/kernel/hostname || :
+    case $name in '' | '(none)' | localhost) ;; *) return 0 ;; esac
+    name=$(dlfuse_host_name)
+    [ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
+}
+
 # dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
 # there for what is on the loop device, because some file systems do not survive it on some kernels.
 dlfuse_finish() {
@@ -383,6 +404,7 @@ dlfuse_finish() {
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
+    dlfuse_set_host_name
     dlfuse_pass_on_units "$1"
     ! dlfuse_has_systemd || [ -e $DLFUSE_FALLBACK ] || dlfuse_keep_network "$1"
 }
