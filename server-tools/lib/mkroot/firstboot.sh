@@ -23,6 +23,8 @@ esac
 umask 077
 mkdir -p "$state"
 dlfuse fetch -q -o "$options" "$1/$name.sh" "$state/firstboot.sh"
+# What the script makes is for others too, unless it says otherwise.
+umask 022
 echo "firstboot: running $1/$name.sh"
 sh "$state/firstboot.sh" || {
     echo "firstboot: $1/$name.sh fails with status $?" >&2
