@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # dlfuse-ready.sh: runs in the booted system, by dlfuse-ready.service, when its default target is reached.
 #
 # Tells the node so. Then it reads once what the end of this machine needs, for servers may go away before all of the
