@@ -15,6 +15,9 @@
 SERVERS=(dlfuse null nbdfuse s3backer httpdirfs httpdirfs-cache httpfs2)
 LOCALS=(local local-ram)
 
+# As the dracut module sets it; here for all, so that none wins by it.
+READ_AHEAD_KB=128
+
 # s3backer has one object for each block. Its own default of 4 KiB would make 65536 files of 256 MiB.
 S3_BLOCK=65536
 
@@ -121,6 +124,7 @@ serve_loop() {
         serve_end
         return 1
     fi
+    echo "$READ_AHEAD_KB" >"/sys/block/${SERVE_LOOP##*/}/queue/read_ahead_kb"
     mkdir -p "$dir"
     if ! mount -t ext4 -o ro "$SERVE_LOOP" "$dir" 2>"$TMP/server.log"; then
         SERVED_WHY="$1: mount: $(tail -n 1 "$TMP/server.log")"

@@ -11,6 +11,9 @@
 
 RACERS=(local dlfuse-profile dlfuse dlfuse-squashfs full-ext4 full-lz4 full-squashfs nbdfuse)
 
+# As the dracut module sets it; here for all, so that none wins by it.
+READ_AHEAD_KB=128
+
 racer_installed() {
     local program needs=()
     case $1 in
@@ -29,6 +32,7 @@ racer_installed() {
 race_loop() {
     LOOP_DEVICE=$(losetup --find --show --read-only "$@") || return 1
     undo losetup --detach "$LOOP_DEVICE"
+    echo "$READ_AHEAD_KB" >"/sys/block/${LOOP_DEVICE##*/}/queue/read_ahead_kb"
 }
 
 race_mount() {

@@ -38,6 +38,10 @@ DLFUSE_KEYS=/etc/dlfuse/keys
 # What requests need, used when it is there: certificates, header lines.
 DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
+# Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the only
+# read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
+# With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
+DLFUSE_READ_AHEAD_KB=128
 # Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
 DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf'
 
@@ -244,15 +248,14 @@ dlfuse_hide_from_udev() {
     udevadm control --reload 2>/dev/null || :
 }
 
-# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE. Direct I/O keeps the page cache from holding
-# the image twice, and with it the only read-ahead is the block device's. That stays what the kernel sets, 128 KiB: with
-# 512 a boot reads a tenth more (docs/BENCHMARKS.md).
+# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE.
 dlfuse_attach_loop() {
     local device
     device=$(losetup -f) || return 1
     dlfuse_hide_from_udev "$device"
     losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
         losetup -r "$device" "$1" || return 1
+    echo $DLFUSE_READ_AHEAD_KB >"/sys/block/${device##*/}/queue/read_ahead_kb"
     echo "$device"
 }
 

@@ -19,6 +19,9 @@ CONTAINER_PID=
 CONTAINER_LOOP=
 CONTAINER_RULES=
 
+# As the initramfs attaches it: what the kernel reads ahead is a part of what a boot reads.
+CONTAINER_READ_AHEAD_KB=128
+
 container_fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
     return 1
@@ -71,11 +74,11 @@ container_mount() {
         return 1
     }
     container_hide_from_udev "$CONTAINER_NODE/root.img"
-    # As the initramfs attaches it: what the kernel reads ahead is a part of what a boot reads.
     CONTAINER_LOOP=$(losetup --find --show --read-only --direct-io=on "$CONTAINER_NODE/root.img") || {
         container_fail "no loop device can be attached"
         return 1
     }
+    echo $CONTAINER_READ_AHEAD_KB >"/sys/block/${CONTAINER_LOOP##*/}/queue/read_ahead_kb"
     container_mount_lower "$1/lower" || return 1
     # From here on it goes with its last user, even when nobody is left to detach it.
     losetup --detach "$CONTAINER_LOOP"
