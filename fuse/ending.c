@@ -69,7 +69,6 @@ static bool init_waits(const struct dlf_ending *e)
 
 struct dlf_ending *dlf_ending_new(const struct dlf_ending_config *config)
 {
-    pthread_condattr_t attr;
     struct dlf_ending *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
@@ -78,10 +77,7 @@ struct dlf_ending *dlf_ending_new(const struct dlf_ending_config *config)
     if (e->init_fd < 0)
         dlf_debug("%s: %s", config->init_stat, strerror(errno));
     pthread_mutex_init(&e->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&e->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    dlf_cond_init_monotonic(&e->changed);
     return e;
 }
 

@@ -146,11 +146,7 @@ void dlf_image_head_ask(struct dlf_image *im)
 
 void dlf_image_head_init(struct head_wait *wait)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&wait->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    dlf_cond_init_monotonic(&wait->changed);
     pthread_mutex_init(&wait->lock, NULL);
 }
 

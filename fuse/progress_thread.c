@@ -138,7 +138,6 @@ static void *progress_thread(void *arg)
 
 struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify, struct dlf_report *to)
 {
-    pthread_condattr_t monotonic;
     struct dlf_progress *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
@@ -146,10 +145,7 @@ struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify, str
     p->notify = notify;
     p->report = to;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    dlf_cond_init_monotonic(&p->changed);
     if (pthread_create(&p->thread, NULL, progress_thread, p) == 0)
         return p;
     pthread_mutex_destroy(&p->lock);

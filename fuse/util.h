@@ -1,9 +1,10 @@
 /*
- * Time, random jitter and small arithmetic that every layer of the node uses. Pure.
+ * Time, random jitter and small arithmetic that every layer of the node uses. No state.
  */
 #ifndef DLFUSE_FUSE_UTIL_H
 #define DLFUSE_FUSE_UTIL_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/random.h>
@@ -36,6 +37,17 @@ static inline struct timespec dlf_clock_in_ms(clockid_t clock, uint64_t ms)
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     return until;
+}
+
+/* A condition whose timed waits go by CLOCK_MONOTONIC: somebody may set the machine's clock
+ * meanwhile. */
+static inline void dlf_cond_init_monotonic(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 /* Random enough for jitter; 0 to below - 1. below is at least 1. */
