@@ -19,6 +19,8 @@
 # shellcheck source=server-tools/lib/nspawn.sh
 . "$SOURCE_DIR/server-tools/lib/nspawn.sh"
 
+# Of each loop device, of racers and of servers: as the initramfs sets it. The same for all, so that none wins by it.
+READ_AHEAD_KB=128
 RACE_TIMEOUT=${RACE_TIMEOUT:-300}
 RACE_AT=
 RACE_LOWER=

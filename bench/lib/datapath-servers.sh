@@ -15,9 +15,6 @@
 SERVERS=(dlfuse null nbdfuse s3backer httpdirfs httpdirfs-cache httpfs2)
 LOCALS=(local local-ram)
 
-# As the dracut module sets it; here for all, so that none wins by it.
-READ_AHEAD_KB=128
-
 # s3backer has one object for each block. Its own default of 4 KiB would make 65536 files of 256 MiB.
 S3_BLOCK=65536
 

@@ -11,9 +11,6 @@
 
 RACERS=(local dlfuse-profile dlfuse dlfuse-squashfs full-ext4 full-lz4 full-squashfs nbdfuse)
 
-# As the dracut module sets it; here for all, so that none wins by it.
-READ_AHEAD_KB=128
-
 racer_installed() {
     local program needs=()
     case $1 in
