@@ -4,7 +4,8 @@
  * a round trip is worth many bytes, a read that has to wait brings its neighbourhood along, because
  * what is read together mostly lies together. That takes bandwidth from other reads that wait, so
  * where there are such, it has to have paid: as many reads must have gone to the last
- * neighbourhoods as are kept waiting by one. ahead_lock (a leaf) guards streams and neighbourhoods;
+ * neighbourhoods as are kept waiting by one. A reader that is alone keeps itself waiting: its next
+ * read comes behind the neighbourhood. ahead_lock (a leaf) guards streams and neighbourhoods;
  * chunks are asked for without it.
  */
 #include "fuse/image_private.h"
@@ -22,6 +23,11 @@
 /* Bytes: a smaller neighbourhood is not worth asking for. */
 #define AROUND_MIN ((uint64_t)128 << 10)
 #define AROUND_MAX ((uint64_t)8 << 20)
+
+/* Sixteenths of a read: what a neighbourhood must be good for where nobody else waits. It is on the
+ * wire before the reader's next read, and keeps that one waiting for half a round trip
+ * (bench/datapath, cold random reads). */
+#define AROUND_ALONE 8
 
 /* A refused neighbourhood in so many is asked for all the same: what is read may have changed. */
 #define AROUND_TRY 32
@@ -144,7 +150,8 @@ void dlf_image_read_ahead(struct dlf_image *im, uint64_t offset, uint32_t size, 
 static bool around_pays_locked(struct dlf_image *im)
 {
     unsigned others = atomic_load_explicit(&im->reads_in_work, memory_order_relaxed) - 1;
-    bool pays = im->around_worth >= 16 * others || im->around_refused + 1 >= AROUND_TRY;
+    unsigned price = others ? 16 * others : AROUND_ALONE;
+    bool pays = im->around_worth >= price || im->around_refused + 1 >= AROUND_TRY;
     im->around_refused = pays ? 0 : im->around_refused + 1;
     return pays;
 }
