@@ -118,9 +118,13 @@ static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
             dlf_image_page_get(im, spot.page, DLF_PREFETCH, NULL);
             return;
         }
-        if (spot.kind == DLF_SPOT_CHUNK &&
-            dlf_cache_get(im->cache, &spot, DLF_PREFETCH, NULL, NULL, 0, 0) < 0)
+        int rc = spot.kind == DLF_SPOT_CHUNK
+                     ? dlf_cache_get(im->cache, &spot, DLF_PREFETCH, NULL, NULL, 0, 0)
+                     : 0;
+        if (rc < 0)
             return;
+        if (rc == DLF_CACHE_ASKED)
+            dlf_image_bring_pack(im, &spot, DLF_PREFETCH);
         at = spot.end;
     }
 }

@@ -83,6 +83,25 @@ static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, en
     return pf;
 }
 
+static struct page_fetch *ask_locked(struct dlf_image *im, uint32_t page, enum dlf_class class,
+                                     const struct dlf_waiter *waiter)
+{
+    struct page_fetch *pf = new_page_fetch(im, page, class, waiter);
+    im->page_loading[page] = pf;
+    if (pf)
+        dlf_sched_submit(im->sched, &pf->fetch);
+    return pf;
+}
+
+/* From a mirror that sends the whole index for each of its pages. */
+static void ask_for_the_others_locked(struct dlf_image *im)
+{
+    if (dlf_sched_sends_whole(im->sched))
+        for (uint32_t page = 0; page < dlf_pages_head(im->pages)->page_count; page++)
+            if (!im->page_loading[page] && !dlf_pages_loaded(im->pages, page))
+                ask_locked(im, page, DLF_PREFETCH, NULL);
+}
+
 int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class,
                        struct dlf_waiter *waiter)
 {
@@ -94,13 +113,12 @@ int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class
         return DLF_CACHE_PRESENT;
     }
     if (!pf) {
-        pf = new_page_fetch(im, page, class, waiter);
+        pf = ask_locked(im, page, class, waiter);
         if (!pf) {
             pthread_mutex_unlock(&im->page_lock);
             return -ENOMEM;
         }
-        im->page_loading[page] = pf;
-        dlf_sched_submit(im->sched, &pf->fetch);
+        ask_for_the_others_locked(im);
         rc = DLF_CACHE_ASKED;
     }
     if (waiter) {

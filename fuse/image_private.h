@@ -1,6 +1,6 @@
 /*
- * What the image's files share: image_open.c, image_head.c, image_pages.c, image_read.c,
- * image_ahead.c, image_fill.c, image_boot.c. Nobody else includes it.
+ * What the image's files share: image_open.c, image_head.c, image_pages.c, image_pack.c,
+ * image_read.c, image_ahead.c, image_fill.c, image_boot.c. Nobody else includes it.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
  *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
@@ -129,6 +129,14 @@ struct dlf_image {
 /* image_pages.c: asks for an index page; as dlf_cache_get. */
 int dlf_image_page_get(struct dlf_image *image, uint32_t page, enum dlf_class class,
                        struct dlf_waiter *waiter);
+
+/*
+ * image_pack.c: a chunk was asked for. Where its pack comes as a whole anyway, asks for the others
+ * in it that are not here, as far as the index is known; returns their bytes of content. Not where
+ * fetching ahead is switched off, nor where the cache cannot hold the image.
+ */
+uint64_t dlf_image_bring_pack(struct dlf_image *image, const struct dlf_spot *spot,
+                              enum dlf_class class);
 
 /* image_fill.c: the cache's settled callback. cookie is the image. */
 void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);

@@ -308,6 +308,11 @@ void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
     atomic_store_explicit(&s->fill_rate, bytes_per_s, memory_order_relaxed);
 }
 
+bool dlf_sched_sends_whole(const struct dlf_sched *s)
+{
+    return atomic_load_explicit(&s->sends_whole, memory_order_relaxed);
+}
+
 bool dlf_sched_expects_more(const struct dlf_sched *s)
 {
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)

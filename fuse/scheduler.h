@@ -10,7 +10,8 @@
  * One object may stream: its first piece opens a plain GET of all of it, and the pieces that are
  * submitted from within the done of one of its pieces are taken from the stream as they pass. Where
  * somebody waits for a piece that the stream will bring later than a request of the piece's own
- * would, it is asked for separately. A stream that breaks leaves ordinary pieces. A piece that
+ * would, it is asked for separately. A stream that breaks leaves ordinary pieces. From a mirror
+ * that sends the whole object for a range every object streams, and nothing overtakes. A piece that
  * fails is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts
  * anew, for ever, unless it has a deadline or is asked for once.
  *
@@ -105,6 +106,12 @@ void dlf_sched_stop(struct dlf_sched *sched);
 /* Stops, if that was not done; every piece still there is done with -ESHUTDOWN, in the caller's
  * thread. */
 void dlf_sched_free(struct dlf_sched *sched);
+
+/*
+ * The mirror that was asked last sends whole objects for ranges: what lies before and behind a
+ * piece in its object comes for nothing, if it is asked for within the same moment. Any thread.
+ */
+bool dlf_sched_sends_whole(const struct dlf_sched *sched);
 
 /* More pieces are under way. For a piece's done: is it worth while to go on quickly? */
 bool dlf_sched_expects_more(const struct dlf_sched *sched);

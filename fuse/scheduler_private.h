@@ -22,6 +22,7 @@ struct run {
     struct dlf_sched *sched;
     bool busy;
     bool stream; /* a plain GET to which pieces are added while it runs */
+    bool whole;  /* one for want of ranges: the mirror sends all of the object in any case */
     enum dlf_class class;
     char path[DLF_OBJECT_PATH_MAX];
     struct dlf_sha256 object;
@@ -32,11 +33,11 @@ struct run {
     uint32_t have;   /* bytes of it in buffer */
     uint8_t *buffer; /* for a piece that comes in parts, made at first use */
     uint32_t buffer_size;
-    uint64_t added_to; /* a stream's pieces reach so far, bytes of the object */
     uint64_t begun_us;
     uint64_t first_us; /* when the first byte came; 0: not yet */
     uint64_t first_at; /* and where in the object it lay */
     uint64_t position; /* offset in the object of the byte that comes next */
+    uint64_t passed;   /* and of the first one that no piece has been given yet */
 };
 
 /* What the network asks for at the moment. */
@@ -60,6 +61,7 @@ struct dlf_sched {
     bool stop;
     bool retire;
     atomic_bool announces;
+    atomic_bool sends_whole;        /* the mirror that was asked last does */
     atomic_uint_fast64_t fill_rate; /* bytes a second; 0: no limit */
 
     /* The thread's own. */

@@ -28,6 +28,9 @@
 /* Pieces that a stream's list has room for at first; it doubles. */
 #define STREAM_ROOM 1024
 
+/* Bytes of a whole object; it is cut off behind the last piece that is wanted. */
+#define WHOLE_LIMIT (UINT64_MAX / 2)
+
 /* One line for many pieces: a damaged pack has hundreds of them. */
 static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
 {
@@ -162,6 +165,24 @@ static void note_arrival(struct run *run, uint64_t offset, size_t size)
     run->position = offset + size;
 }
 
+static bool same_place(const struct dlf_fetch *a, const struct dlf_fetch *b)
+{
+    return a->offset == b->offset && a->length == b->length;
+}
+
+/* The piece whose bytes these are, and those behind it that lie in the same place: content that is
+ * in the image several times. */
+static void complete_pieces(struct run *run, const uint8_t *bytes)
+{
+    const struct dlf_fetch *f;
+    uint64_t offset = run->pieces[run->next]->offset;
+    uint32_t length = run->pieces[run->next]->length;
+    do {
+        piece_complete(run, bytes);
+        f = run->next < run->count ? run->pieces[run->next] : NULL;
+    } while (f && f->offset == offset && f->length == length);
+}
+
 static bool wants_more(struct run *run)
 {
     while (run->next < run->count && !run->pieces[run->next])
@@ -185,6 +206,7 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
             offset += skip;
             bytes += skip;
             size -= (size_t)skip;
+            run->passed = offset;
             continue;
         }
         uint32_t left = f->length - run->have;
@@ -192,9 +214,10 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         const uint8_t *whole = run->have ? run->buffer : bytes;
         if (run->have || n < left)
             memcpy(run->buffer + run->have, bytes, n);
+        run->passed = offset + n;
         if (n == left) {
             run->have = 0;
-            piece_complete(run, whole);
+            complete_pieces(run, whole);
             if (run->stream)
                 dlf_sched_take_inbox(run->sched); /* what the piece's done asked for comes next */
         } else {
@@ -222,6 +245,8 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     struct dlf_err full;
     uint64_t wait_ms = 0;
     run->busy = false;
+    if (run->whole)
+        dlf_sched_note_run(s, run->class, run->passed, false);
     if (rc == -ECANCELED) {
         dlf_fail(&full, ECANCELED, "%s: cut off", run->path); /* nothing is left over */
     } else if (rc < 0) {
@@ -262,10 +287,10 @@ static uint64_t end_of(const struct dlf_fetch *f)
     return f->offset + f->length;
 }
 
-/* Bytes that are no piece's between two that follow each other. */
-static uint64_t gap_between(const struct dlf_fetch *a, const struct dlf_fetch *b)
+/* May b come behind a in one run, with at most so many bytes between them? */
+static bool follows(const struct dlf_fetch *a, const struct dlf_fetch *b, uint64_t gap_max)
 {
-    return b->offset - end_of(a);
+    return same_place(a, b) || (b->offset >= end_of(a) && b->offset - end_of(a) <= gap_max);
 }
 
 /*
@@ -298,13 +323,13 @@ static void gather(struct dlf_sched *s, struct run *run, struct dlf_fetch *head)
     unsigned first = at;
     unsigned last = at;
     while (last + 1 < n && last - first + 1 < RUN_PIECES_MAX &&
-           gap_between(near[last], near[last + 1]) <= gap_max &&
+           follows(near[last], near[last + 1], gap_max) &&
            end_of(near[last + 1]) - near[first]->offset <= reach)
         last++;
     while (first > 0 && last - first + 1 < RUN_PIECES_MAX &&
            (dlf_fetch_class(near[first - 1]) <= run->class ||
             head->offset - near[first - 1]->offset <= BEFORE_MAX) &&
-           gap_between(near[first - 1], near[first]) <= gap_max &&
+           follows(near[first - 1], near[first], gap_max) &&
            end_of(near[last]) - near[first - 1]->offset <= reach)
         first--;
     run->count = last - first + 1;
@@ -353,22 +378,49 @@ static bool make_room(struct run *run, unsigned pieces, uint32_t bytes)
     return true;
 }
 
+/* Adds f to a stream's pieces, which are in order. False when its bytes are not all still to come,
+ * or overlap another piece's. */
+static bool add_to_stream(struct run *run, struct dlf_fetch *f)
+{
+    unsigned at = run->count;
+    unsigned before;
+    if (f->offset < run->passed)
+        return false;
+    while (at > run->next && (!run->pieces[at - 1] || run->pieces[at - 1]->offset > f->offset))
+        at--;
+    for (before = at; before > run->next && !run->pieces[before - 1];)
+        before--;
+    if (before > run->next && !follows(run->pieces[before - 1], f, UINT64_MAX))
+        return false;
+    for (before = at; before < run->count && !run->pieces[before];)
+        before++;
+    if (before < run->count && !follows(f, run->pieces[before], UINT64_MAX))
+        return false;
+    if (run->count == run->room && !make_room(run, 2 * run->room, run->buffer_size))
+        return false;
+    memmove(run->pieces + at + 1, run->pieces + at, (run->count - at) * sizeof(run->pieces[0]));
+    run->pieces[at] = f;
+    run->count++;
+    return true;
+}
+
 bool dlf_run_attach(struct dlf_sched *s, struct dlf_fetch *f)
 {
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
         struct run *run = &s->runs[i];
-        if (!run->busy || !run->stream || !dlf_sha256_equal(&run->object, &f->object))
-            continue;
-        /* The bytes must be still to come, in order of what was added before. */
-        if (f->offset < run->added_to)
-            return false;
-        if (run->count == run->room && !make_room(run, 2 * run->room, run->buffer_size))
-            return false;
-        run->pieces[run->count++] = f;
-        run->added_to = end_of(f);
-        return true;
+        if (run->busy && run->stream && dlf_sha256_equal(&run->object, &f->object))
+            return add_to_stream(run, f);
     }
     return false;
+}
+
+/* All that is queued for the object. */
+static void gather_whole(struct dlf_sched *s, struct run *run, const struct dlf_fetch *head)
+{
+    uint64_t now = dlf_now_ms();
+    for (struct dlf_fetch *f = s->queue; f; f = f->next)
+        if (f != head && is_company(head, f, now))
+            add_to_stream(run, f);
 }
 
 /* The question that brings run's pieces. */
@@ -376,7 +428,7 @@ static struct dlf_get question(const struct run *run, const struct dlf_fetch *he
 {
     struct dlf_get get = {.path = run->path, .data = run_data, .done = run_done};
     if (run->stream) {
-        get.limit = head->stream_bytes;
+        get.limit = run->whole ? WHOLE_LIMIT : head->stream_bytes;
     } else {
         get.offset = run->pieces[0]->offset;
         get.length = end_of(run->pieces[run->count - 1]) - get.offset;
@@ -387,24 +439,28 @@ static struct dlf_get question(const struct run *run, const struct dlf_fetch *he
 bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
 {
     struct run *run = idle_run(s);
-    bool stream = head->stream_bytes != 0;
+    bool whole = !head->stream_bytes && dlf_source_sends_whole(s->source, mirror);
+    bool stream = head->stream_bytes || whole;
     uint32_t bytes = head->length > s->piece_max ? head->length : s->piece_max;
     if (!make_room(run, stream ? STREAM_ROOM : RUN_PIECES_MAX, bytes))
         return false;
     run->class = dlf_fetch_class(head);
     run->stream = stream;
+    run->whole = whole;
     run->object = head->object;
-    run->added_to = end_of(head);
+    run->next = 0;
+    run->have = 0;
+    run->passed = 0;
     if (stream) {
         run->pieces[0] = head;
         run->count = 1;
     } else {
         gather(s, run, head);
     }
+    if (whole)
+        gather_whole(s, run, head);
     dlf_object_path(run->path, head->kind, &head->object);
     run->sched = s;
-    run->next = 0;
-    run->have = 0;
     run->begun_us = dlf_now_us();
     run->first_us = 0;
     run->get = question(run, head);
@@ -413,6 +469,8 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
         return false;
     drop_from_queue(s, run);
     run->busy = true;
+    atomic_store_explicit(&s->sends_whole, dlf_source_sends_whole(s->source, mirror),
+                          memory_order_relaxed);
     if (!stream)
         dlf_sched_note_run(s, run->class, run->get.length, strcmp(head->kind, "index") != 0);
     return true;

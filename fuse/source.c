@@ -159,6 +159,11 @@ bool dlf_source_free_slot(const struct dlf_source *source)
     return source->running < source->most;
 }
 
+bool dlf_source_sends_whole(const struct dlf_source *source, unsigned mirror)
+{
+    return source->places[mirror].sends_whole;
+}
+
 static size_t on_header(char *data, size_t one, size_t size, void *cookie)
 {
     struct transfer *t = cookie;
@@ -209,6 +214,8 @@ static int check_answer(struct transfer *t)
     remember_address(t);
     dlf_transfer_answered(t, round_trip_us(t));
     t->checked = rc == 0;
+    if (t->checked && get->length)
+        t->source->places[get->mirror].sends_whole = t->whole;
     return rc;
 }
 

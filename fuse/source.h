@@ -134,6 +134,9 @@ uint32_t dlf_source_down(const struct dlf_source *source);
 /* As dlf_mirrors_choose. */
 int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms);
 
+/* Did the mirror's last answer to a range bring the whole object? Then every further one will. */
+bool dlf_source_sends_whole(const struct dlf_source *source, unsigned mirror);
+
 /* False when most transfers are running. */
 bool dlf_source_free_slot(const struct dlf_source *source);
 

@@ -25,8 +25,9 @@ struct place {
     char address[64];   /* where it was last reached */
     bool resolve_again; /* what libcurl remembers of its name did not help */
     bool private;       /* gets the header lines */
-    uint64_t said_ms;   /* when the log spoke of failures last; 0: never */
-    bool said_down;     /* and has not said yet that it answers again */
+    bool sends_whole; /* objects, when it is asked for ranges: its last answer to such a question */
+    uint64_t said_ms; /* when the log spoke of failures last; 0: never */
+    bool said_down;   /* and has not said yet that it answers again */
 };
 
 /* A running attempt, or an idle handle kept for the next one (get is NULL). */

@@ -28,6 +28,7 @@ struct dlf_source {
     struct dlf_pace pace;
     uint64_t drip;  /* bytes of a request that are sent at a time; 0: all */
     unsigned drops; /* then it is held; 0: never */
+    bool sends_whole[DLF_MIRRORS_MAX];
 
     /* The polling thread's own. */
     struct running {
@@ -104,6 +105,11 @@ int dlf_source_choose(struct dlf_source *s, uint32_t avoid, uint64_t *when_ms)
         if (!(avoid >> i & 1))
             return (int)i;
     abort(); /* the scheduler asks only when a mirror is left */
+}
+
+bool dlf_source_sends_whole(const struct dlf_source *s, unsigned mirror)
+{
+    return s->sends_whole[mirror];
 }
 
 bool dlf_source_free_slot(const struct dlf_source *s)
@@ -215,6 +221,8 @@ void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
         return;
     }
     struct dlf_get *get = s->running[0].get;
+    if (get->length)
+        s->sends_whole[mirror] = how == FAKE_WHOLE;
     s->running_count--;
     memmove(s->running, s->running + 1, s->running_count * sizeof(s->running[0]));
     answer(get, how);

@@ -286,6 +286,98 @@ static void test_server_without_ranges(void **state)
     assert_int_equal(p->rc, 0);
 }
 
+/* A demand in another object. */
+static void submit_elsewhere(struct bench *b, unsigned i)
+{
+    b->pieces[i].fetch.object.bytes[0] = 1;
+    submit(b, i, DLF_DEMAND);
+}
+
+/* Teaches b's scheduler that the mirror sends whole objects: one request, for piece 0. */
+static void learn_whole(struct bench *b)
+{
+    static const enum fake_answer whole[] = {FAKE_WHOLE};
+    bench_begin(b, 1);
+    fake_script(b->source, 0, whole, 1);
+    submit(b, 0, DLF_DEMAND);
+    wait_done(b, 1);
+    assert_false(dlf_sched_sends_whole(b->sched)); /* nobody has asked since */
+}
+
+/* What is queued for an object comes in one pass of it, also what is asked for when it has begun.
+ */
+static void test_whole_object_once(void **state)
+{
+    struct bench b;
+    (void)state;
+    learn_whole(&b);
+    fake_hold(b.source, true);
+    struct piece *head = submit(&b, 40, DLF_DEMAND);
+    wait_requests(&b, 2);
+    assert_true(dlf_sched_sends_whole(b.sched));
+    for (unsigned i = 60; i > 2; i--)
+        if (i != 40 && i != 41)
+            submit(&b, i, i % 2 ? DLF_PREFETCH : DLF_FILL);
+    submit_elsewhere(&b, 63); /* when it is asked for, the others have been taken */
+    wait_requests(&b, 3);
+    fake_hold(b.source, false);
+    wait_done(&b, 59);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 3);
+    assert_int_equal(b.requests[1].offset, 0);
+    assert_int_equal(b.requests[1].length, 0);
+    assert_int_equal(b.pieces[3].order, 1);
+    assert_int_equal(head->order, 38);
+    assert_int_equal(b.pieces[60].order, 57);
+}
+
+/* What the pass is beyond needs another one. */
+static void test_whole_object_passed(void **state)
+{
+    struct bench b;
+    (void)state;
+    learn_whole(&b);
+    fake_drip(b.source, PIECE, 8);
+    submit(&b, 3, DLF_PREFETCH);
+    submit(&b, 30, DLF_DEMAND);
+    wait_done(&b, 2); /* piece 3 has come; some more have passed, and it is held */
+    struct piece *early = submit(&b, 2, DLF_PREFETCH);
+    submit(&b, 20, DLF_PREFETCH);
+    wait_requests(&b, 3);
+    fake_drip(b.source, 0, 0);
+    fake_hold(b.source, false);
+    wait_done(&b, 5);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 3);
+    assert_int_equal(early->rc, 0);
+}
+
+/* Content that is in the image twice is asked for twice and sent once. */
+static void test_same_place(void **state)
+{
+    struct bench b;
+    struct piece twin = {.bench = &b};
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    submit_elsewhere(&b, 62);
+    wait_requests(&b, 1);
+    submit(&b, 7, DLF_FILL); /* waits while a demand runs */
+    twin.fetch = b.pieces[7].fetch;
+    dlf_sched_submit(b.sched, &twin.fetch);
+    submit(&b, 8, DLF_FILL);
+    submit_elsewhere(&b, 63); /* when it is asked for, the others have been taken */
+    wait_requests(&b, 2);
+    fake_hold(b.source, false);
+    wait_done(&b, 5);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 3);
+    assert_int_equal(b.requests[2].offset, 7 * PIECE);
+    assert_int_equal(b.requests[2].length, 2 * PIECE);
+    assert_int_equal(twin.rc, 0);
+    assert_true(twin.done);
+}
+
 static void test_shutdown_answers_everybody(void **state)
 {
     struct bench b;
@@ -554,6 +646,9 @@ int main(void)
         cmocka_unit_test(test_once_fails_when_all_mirrors_did),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_server_without_ranges),
+        cmocka_unit_test(test_whole_object_once),
+        cmocka_unit_test(test_whole_object_passed),
+        cmocka_unit_test(test_same_place),
         cmocka_unit_test(test_shutdown_answers_everybody),
         cmocka_unit_test(test_stream_is_one_plain_get),
         cmocka_unit_test(test_each_piece_of_a_stream_may_ask_for_more),
