@@ -8,7 +8,7 @@
 #   page_commands FILE [PART...] the commands of a page: fenced blocks ("sh"), of all parts or of those whose heading begins with this number
 #
 # What would reach for the real machine, or for the network, is another program in there:
-#   apt-get install    packages of files are unpacked; the others must be installed (tests/install-deps)
+#   apt-get install    packages of files are unpacked; the others must be installed (tests/install-deps); mmdebstrap has the real one
 #   systemctl          knows nginx and dnsmasq, and starts them as Debian's units do; what it does to a tree it does
 
 MACHINE=$TMP/machine
@@ -41,6 +41,8 @@ machine_programs() {
     {
         printf '#!/bin/bash\nset -euo pipefail\nTMP=%q\n' "$TMP" | tee "$TMP/bin/systemctl"
         cat <<'END'
+# mmdebstrap's, which are about a tree of its own.
+{ [ "$1" != --version ] && [ -z "${APT_CONFIG:-}" ]; } || exec /usr/bin/apt-get "$@"
 [ "$1" = install ] || { echo "apt-get $1: not here" >&2; exit 1; }
 for package in "${@:2}"; do
     case $package in
