@@ -2,9 +2,7 @@
  * The FUSE server that dlfuse is measured against: one file, read-only, whose bytes lie in memory.
  * A read is one fuse_reply_buf from there: no cache to look at, no counters, no locks.
  *
- *     null-fuse FILE DIR              shows FILE's content as DIR/root.img, in the foreground
- *     null-fuse --as-cache FILE DIR   the same from a memfd that was written like a cache, piece by
- * piece out of order: its pages lie all over the memory, which makes copying them slower
+ *     null-fuse FILE DIR      shows FILE's content as DIR/root.img, in the foreground
  *
  * Mount options and connection settings are those of dlfuse: requests of up to 1 MiB, the page
  * cache kept, a multi-threaded loop.
@@ -14,12 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -128,35 +124,6 @@ static int load(struct content *content, const char *path)
     return 0;
 }
 
-/* Bytes of a piece: about a chunk. */
-#define CACHE_PIECE ((size_t)64 << 10)
-
-/* Pieces from one to the next in writing: a prime, so that each has its turn. */
-#define CACHE_STRIDE ((size_t)7919)
-
-/* Moves the content into a memfd. */
-static int store_as_cache(struct content *content)
-{
-    size_t pieces = (content->size + CACHE_PIECE - 1) / CACHE_PIECE;
-    int fd = memfd_create("null-fuse", MFD_CLOEXEC);
-    bool ok = fd >= 0 && pieces % CACHE_STRIDE != 0 && ftruncate(fd, (off_t)content->size) == 0;
-
-    for (size_t i = 0; ok && i < pieces; i++) {
-        size_t at = i * CACHE_STRIDE % pieces * CACHE_PIECE;
-        size_t n = content->size - at < CACHE_PIECE ? content->size - at : CACHE_PIECE;
-        ok = pwrite(fd, content->bytes + at, n, (off_t)at) == (ssize_t)n;
-    }
-    uint8_t *mapped = ok ? mmap(NULL, content->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-    if (mapped == MAP_FAILED) {
-        fprintf(stderr, "null-fuse: cannot make a cache of %zu bytes\n", content->size);
-        return -1;
-    }
-    close(fd);
-    free(content->bytes);
-    content->bytes = mapped;
-    return 0;
-}
-
 static int serve(struct content *content, char *program, const char *dir)
 {
     char options[] = "-oro,max_read=1048576,fsname=null-fuse,subtype=null-fuse";
@@ -184,13 +151,15 @@ static int serve(struct content *content, char *program, const char *dir)
 int main(int argc, char **argv)
 {
     struct content content = {0};
-    bool as_cache = argc == 4 && strcmp(argv[1], "--as-cache") == 0;
+    int rc;
 
-    if (argc != 3 && !as_cache) {
-        fprintf(stderr, "usage: null-fuse [--as-cache] FILE DIR\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: null-fuse FILE DIR\n");
         return 2;
     }
-    if (load(&content, argv[argc - 2]) != 0 || (as_cache && store_as_cache(&content) != 0))
+    if (load(&content, argv[1]) != 0)
         return 1;
-    return serve(&content, argv[0], argv[argc - 1]) == 0 ? 0 : 1;
+    rc = serve(&content, argv[0], argv[2]);
+    free(content.bytes);
+    return rc == 0 ? 0 : 1;
 }

@@ -2,7 +2,7 @@
 # The ways to have a file on a server as a file here, for bench/datapath: one function each. Sourced
 # after boot.sh, lab.sh and publish.sh.
 #
-#   SERVERS                     their names, in the order of the tables; null, null-cache and the local files have no network
+#   SERVERS                     their names, in the order of the tables; null and the local files have no network
 #   publish_servers             the image as each of them wants it, in WWW
 #   serve NAME [OPTIONS]        SERVED is then the file; false when it does not come up: SERVED_WHY.
 #                               OPTIONS are those of dlfuse and of no interest to the others
@@ -12,7 +12,7 @@
 #
 # All have the settings that they come with; what had to be chosen is said here.
 
-SERVERS=(dlfuse null null-cache nbdfuse s3backer httpdirfs httpdirfs-cache httpfs2)
+SERVERS=(dlfuse null nbdfuse s3backer httpdirfs httpdirfs-cache httpfs2)
 LOCALS=(local local-ram)
 
 # s3backer has one object for each block. Its own default of 4 KiB would make 65536 files of 256 MiB.
@@ -61,7 +61,7 @@ publish_servers() {
 server_installed() {
     local program=$1
     case $1 in
-    dlfuse | null | null-cache | local | local-ram) return 0 ;;
+    dlfuse | null | local | local-ram) return 0 ;;
     httpdirfs-cache) program=httpdirfs ;;
     nbdfuse) command -v nbdkit >/dev/null || program=nbdkit ;;
     esac
@@ -74,7 +74,6 @@ start_server() {
     case $1 in
     dlfuse) "$DLFUSE" mount -f ${2:+-o "$2"} "$MIRROR_URL/store/plain.dlfuse" "$SERVE_DIR" ;;
     null) "$TEST_BIN_DIR/null-fuse" "$IMAGE" "$SERVE_DIR" ;;
-    null-cache) "$TEST_BIN_DIR/null-fuse" --as-cache "$IMAGE" "$SERVE_DIR" ;;
     nbdfuse) nbdfuse -r "$SERVE_DIR/root.img" [ nbdkit --exit-with-parent curl "url=$MIRROR_URL/root.img" ] ;;
     s3backer)
         s3backer -f --quiet --readOnly "--baseURL=$MIRROR_URL/" "--blockSize=$S3_BLOCK" \

@@ -9,7 +9,7 @@ RESULTS has one JSON object a line, one for each measurement; one with "why" did
 from stats import describe, machine, median, table
 from summary import gnuplot, run
 
-ORDER = ["dlfuse", "null", "null-cache", "nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2", "local", "local-ram", "curl"]
+ORDER = ["dlfuse", "null", "nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2", "local", "local-ram", "curl"]
 PEERS = ["nbdfuse", "s3backer", "httpdirfs", "httpdirfs-cache", "httpfs2"]
 TITLES = {"cold": "Cold", "warm": "Warm, past the page cache", "loop-cold": "ext4 on loop, cold", "loop-warm": "ext4 on loop, warm"}
 
