@@ -38,8 +38,19 @@ boot_node() {
 }
 
 # boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs; or, with initramfs-tools for
-# MODULES, an initramfs made by that, from packages (packages.sh).
+# MODULES, an initramfs made by that, from packages (packages.sh). And a web server with the store.
 boot_prepare() {
+    boot_artifacts "$@"
+    LAB_DIR=$TMP/lab
+    mkdir -p "$LAB_DIR" "$TMP/www"
+    ln -s "$ARTIFACTS_STORE" "$TMP/www/store"
+    on_exit boot_end
+    lab_network user
+    lab_nginx_start "$TMP/www"
+}
+
+# boot_artifacts KIND MODULES: the same without the web server.
+boot_artifacts() {
     require_root
     require_programs_under_test
     require qemu-system-x86_64 nginx cpio curl cmake flock mksquashfs mkfs.ext4 mkfs.erofs
@@ -61,13 +72,6 @@ boot_prepare() {
         artifacts_profile || die "the boot cannot be recorded"
     }
     exec 7>&-
-
-    LAB_DIR=$TMP/lab
-    mkdir -p "$LAB_DIR" "$TMP/www"
-    ln -s "$ARTIFACTS_STORE" "$TMP/www/store"
-    on_exit boot_end
-    lab_network user
-    lab_nginx_start "$TMP/www"
 }
 
 boot_end() {
