@@ -75,8 +75,8 @@ static void bench_end(struct bench *b)
     assert_false(b->wrong_bytes);
 }
 
-/* Submits piece number i at the i-th place of the object. */
-static struct piece *submit(struct bench *b, unsigned i, enum dlf_class class)
+/* Piece number i, at the i-th place of the object. */
+static struct piece *prepare(struct bench *b, unsigned i, enum dlf_class class)
 {
     uint8_t bytes[PIECE];
     struct piece *p = &b->pieces[i];
@@ -89,6 +89,12 @@ static struct piece *submit(struct bench *b, unsigned i, enum dlf_class class)
     p->fetch.sha256 = dlf_sha256(bytes, PIECE);
     p->fetch.done = piece_done;
     p->fetch.class = (uint8_t) class;
+    return p;
+}
+
+static struct piece *submit(struct bench *b, unsigned i, enum dlf_class class)
+{
+    struct piece *p = prepare(b, i, class);
     dlf_sched_submit(b->sched, &p->fetch);
     return p;
 }
@@ -356,15 +362,16 @@ static void test_whole_object_passed(void **state)
 static void test_same_place(void **state)
 {
     struct bench b;
-    struct piece twin = {.bench = &b};
     (void)state;
     bench_begin(&b, 1);
     fake_hold(b.source, true);
     submit_elsewhere(&b, 62);
     wait_requests(&b, 1);
-    submit(&b, 7, DLF_FILL); /* waits while a demand runs */
-    twin.fetch = b.pieces[7].fetch;
-    dlf_sched_submit(b.sched, &twin.fetch);
+    struct piece *twin = prepare(&b, 9, DLF_FILL);
+    twin->fetch.offset = prepare(&b, 7, DLF_FILL)->fetch.offset;
+    twin->fetch.sha256 = b.pieces[7].fetch.sha256;
+    dlf_sched_submit(b.sched, &twin->fetch); /* waits while a demand runs */
+    submit(&b, 7, DLF_FILL);
     submit(&b, 8, DLF_FILL);
     submit_elsewhere(&b, 63); /* when it is asked for, the others have been taken */
     wait_requests(&b, 2);
@@ -374,8 +381,8 @@ static void test_same_place(void **state)
     assert_int_equal(b.request_count, 3);
     assert_int_equal(b.requests[2].offset, 7 * PIECE);
     assert_int_equal(b.requests[2].length, 2 * PIECE);
-    assert_int_equal(twin.rc, 0);
-    assert_true(twin.done);
+    assert_int_equal(twin->rc, 0);
+    assert_true(twin->done);
 }
 
 static void test_shutdown_answers_everybody(void **state)
