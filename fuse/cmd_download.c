@@ -47,10 +47,10 @@ static void image_complete(void *cookie)
 
 static bool wait_a_little(struct download *d)
 {
-    struct timespec until = dlf_clock_in_ms(CLOCK_REALTIME, LOOK_MS);
+    uint64_t until_ms = dlf_now_ms() + LOOK_MS;
     pthread_mutex_lock(&d->lock);
     if (!d->complete)
-        pthread_cond_timedwait(&d->changed, &d->lock, &until);
+        dlf_cond_wait(&d->changed, &d->lock, until_ms);
     bool complete = d->complete;
     pthread_mutex_unlock(&d->lock);
     return complete;
@@ -214,7 +214,7 @@ int dlf_cmd_download(int argc, char **argv)
     }
     dlf_log_open(d.options.log, d.options.debug);
     pthread_mutex_init(&d.lock, NULL);
-    pthread_cond_init(&d.changed, NULL);
+    dlf_cond_init(&d.changed);
     int rc = dlf_source_global_init(&err);
     if (rc == 0)
         rc = dlf_trust_open(&d.options.trust, &err);

@@ -77,7 +77,7 @@ struct dlf_ending *dlf_ending_new(const struct dlf_ending_config *config)
     if (e->init_fd < 0)
         dlf_debug("%s: %s", config->init_stat, strerror(errno));
     pthread_mutex_init(&e->lock, NULL);
-    dlf_cond_init_monotonic(&e->changed);
+    dlf_cond_init(&e->changed);
     return e;
 }
 
@@ -118,12 +118,12 @@ static void *sync_thread(void *cookie)
 static void write_out(struct dlf_ending *e)
 {
     pthread_t thread;
-    struct timespec until = dlf_clock_in_ms(CLOCK_MONOTONIC, SYNC_MS);
+    uint64_t until_ms = dlf_now_ms() + SYNC_MS;
     pthread_mutex_lock(&e->lock);
     e->syncing = pthread_create(&thread, NULL, sync_thread, e) == 0;
     if (e->syncing)
         pthread_detach(thread);
-    while (e->syncing && pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0)
+    while (e->syncing && dlf_cond_wait(&e->changed, &e->lock, until_ms))
         continue;
     pthread_mutex_unlock(&e->lock);
 }
@@ -142,9 +142,9 @@ static void end_machine(struct dlf_ending *e, enum dlf_command how)
 /* False when it is time to stop. */
 static bool wait_for_next(struct dlf_ending *e)
 {
-    struct timespec until = dlf_clock_in_ms(CLOCK_MONOTONIC, LOOK_MS);
+    uint64_t until_ms = dlf_now_ms() + LOOK_MS;
     pthread_mutex_lock(&e->lock);
-    while (!e->stop && pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0)
+    while (!e->stop && dlf_cond_wait(&e->changed, &e->lock, until_ms))
         continue;
     bool go_on = !e->stop;
     pthread_mutex_unlock(&e->lock);

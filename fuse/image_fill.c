@@ -221,13 +221,6 @@ bool dlf_image_set_limit(struct dlf_image *im, uint64_t bytes)
 
 /* ---- when it begins ---- */
 
-/* Waits up to ms, or until something changes. */
-static void wait_locked(struct dlf_image *im, uint64_t ms)
-{
-    struct timespec until = dlf_clock_in_ms(CLOCK_REALTIME, ms);
-    pthread_cond_timedwait(&im->fill_changed, &im->fill_lock, &until);
-}
-
 /* Until the machine says that it is ready, or nothing was read for a while. */
 static void wait_for_ready_locked(struct dlf_image *im)
 {
@@ -242,16 +235,16 @@ static void wait_for_ready_locked(struct dlf_image *im)
         reads = seen;
         if (now - quiet_since >= QUIET_MS || now - begun >= QUIET_AT_LATEST_MS)
             return;
-        wait_locked(im, LOOK_EVERY_MS);
+        dlf_cond_wait(&im->fill_changed, &im->fill_lock, now + LOOK_EVERY_MS);
     }
 }
 
 /* A fleet that boots together does not fill together. */
 static void wait_at_random_locked(struct dlf_image *im)
 {
-    uint64_t until = dlf_now_ms() + dlf_random_below((uint64_t)im->fill_delay_ms + 1);
-    while (!im->closing && dlf_now_ms() < until)
-        wait_locked(im, until - dlf_now_ms());
+    uint64_t until_ms = dlf_now_ms() + dlf_random_below((uint64_t)im->fill_delay_ms + 1);
+    while (!im->closing && dlf_cond_wait(&im->fill_changed, &im->fill_lock, until_ms))
+        continue;
 }
 
 static void *starter_thread(void *cookie)

@@ -146,7 +146,7 @@ void dlf_image_head_ask(struct dlf_image *im)
 
 void dlf_image_head_init(struct head_wait *wait)
 {
-    dlf_cond_init_monotonic(&wait->changed);
+    dlf_cond_init(&wait->changed);
     pthread_mutex_init(&wait->lock, NULL);
 }
 
@@ -160,11 +160,10 @@ void dlf_image_head_free(struct head_wait *wait)
 static void wait_for_head(struct dlf_image *im)
 {
     struct head_wait *wait = &im->head;
-    struct timespec until = dlf_clock_in_ms(CLOCK_MONOTONIC, HEAD_PATIENCE_MS);
-    int rc = 0;
+    uint64_t until_ms = dlf_now_ms() + HEAD_PATIENCE_MS;
     pthread_mutex_lock(&wait->lock);
-    while (!wait->finished && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&wait->changed, &wait->lock, &until);
+    while (!wait->finished && dlf_cond_wait(&wait->changed, &wait->lock, until_ms))
+        continue;
     if (!wait->finished)
         dlf_image_head_ask(im);
     while (!wait->finished)

@@ -232,7 +232,7 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_mutex_init(&im->read_lock, NULL);
     pthread_mutex_init(&im->ahead_lock, NULL);
     pthread_mutex_init(&im->fill_lock, NULL);
-    pthread_cond_init(&im->fill_changed, NULL);
+    dlf_cond_init(&im->fill_changed);
     dlf_image_head_init(&im->head);
     im->parked_end = &im->parked;
     im->around_worth = 16 * DLF_AROUND_WORTH;

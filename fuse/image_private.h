@@ -43,7 +43,7 @@ struct head_wait {
     enum head_state state; /* the scheduler's thread's */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* of the monotonic clock */
+    pthread_cond_t changed;
     bool finished;
     int rc;
     struct dlf_err err; /* the scheduler's thread's, the opening one's once finished */

@@ -150,12 +150,12 @@ static void *watch_thread(void *cookie)
     while (!p->closing) {
         pthread_mutex_unlock(&p->lock);
         bool more = look(p);
-        struct timespec until = dlf_clock_in_ms(CLOCK_REALTIME, LOOK_EVERY_MS);
+        uint64_t until_ms = dlf_now_ms() + LOOK_EVERY_MS;
         pthread_mutex_lock(&p->lock);
         if (!more)
             break;
         if (!p->closing)
-            pthread_cond_timedwait(&p->changed, &p->lock, &until);
+            dlf_cond_wait(&p->changed, &p->lock, until_ms);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -185,7 +185,7 @@ struct dlf_pressure *dlf_pressure_new(int meminfo_fd, struct dlf_image *image, u
     p->most_bytes = most_bytes;
     p->data_bytes = data_bytes;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->changed, NULL);
+    dlf_cond_init(&p->changed);
     if (!ask_memory(p, &memory) || pthread_create(&p->thread, NULL, watch_thread, p) != 0) {
         dlf_warn("how much memory is available is not known here: it is not watched");
         free_all(p);

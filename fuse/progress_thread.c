@@ -100,11 +100,10 @@ static void look(struct dlf_progress *p, struct dlf_image_stats *s)
 /* False when it is time to end. */
 static bool pause_ms(struct dlf_progress *p, uint64_t ms)
 {
-    struct timespec until = dlf_clock_in_ms(CLOCK_MONOTONIC, ms);
-    int rc = 0;
+    uint64_t until_ms = dlf_now_ms() + ms;
     pthread_mutex_lock(&p->lock);
-    while (!p->stopping && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    while (!p->stopping && dlf_cond_wait(&p->changed, &p->lock, until_ms))
+        continue;
     bool go_on = !p->stopping;
     pthread_mutex_unlock(&p->lock);
     return go_on;
@@ -145,7 +144,7 @@ struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify, str
     p->notify = notify;
     p->report = to;
     pthread_mutex_init(&p->lock, NULL);
-    dlf_cond_init_monotonic(&p->changed);
+    dlf_cond_init(&p->changed);
     if (pthread_create(&p->thread, NULL, progress_thread, p) == 0)
         return p;
     pthread_mutex_destroy(&p->lock);

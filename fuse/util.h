@@ -5,6 +5,7 @@
 #define DLFUSE_FUSE_UTIL_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/random.h>
@@ -27,27 +28,26 @@ static inline uint64_t dlf_now_ms(void)
     return dlf_now_us() / 1000;
 }
 
-/* The time of clock in ms milliseconds, for pthread_cond_timedwait. */
-static inline struct timespec dlf_clock_in_ms(clockid_t clock, uint64_t ms)
-{
-    struct timespec until;
-    clock_gettime(clock, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    return until;
-}
-
-/* A condition whose timed waits go by CLOCK_MONOTONIC: somebody may set the machine's clock
- * meanwhile. */
-static inline void dlf_cond_init_monotonic(pthread_cond_t *cond)
+/*
+ * A condition for dlf_cond_wait. Its time is that of dlf_now_ms: while a machine boots, its clock
+ * is set, by hours maybe, and what waits by that clock waits too long or not at all.
+ */
+static inline void dlf_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(cond, &attr);
     pthread_condattr_destroy(&attr);
+}
+
+/* Waits for cond, lock being held, until dlf_now_ms is until_ms: then false. It may come back
+ * sooner for nothing, as pthread_cond_wait does. */
+static inline bool dlf_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(cond, lock, &until) == 0;
 }
 
 /* Random enough for jitter; 0 to below - 1. below is at least 1. */

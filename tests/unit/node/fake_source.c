@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "fuse/util.h"
 
 #define RUNNING_MAX 16
 #define ANSWERS_MAX 16
@@ -49,7 +50,7 @@ struct dlf_source *fake_source_new(unsigned mirrors)
     if (!s)
         abort();
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
+    dlf_cond_init(&s->changed);
     s->mirrors = mirrors;
     return s;
 }
@@ -194,15 +195,10 @@ static void answer_a_little(struct dlf_source *s, uint64_t drip)
 
 void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    uint64_t until_ms = dlf_now_ms() + timeout_ms;
     pthread_mutex_lock(&s->lock);
     while (!s->woken && (s->held || !s->running_count))
-        if (pthread_cond_timedwait(&s->changed, &s->lock, &until) != 0)
+        if (!dlf_cond_wait(&s->changed, &s->lock, until_ms))
             break;
     s->woken = false;
     enum fake_answer how = FAKE_OK;
