@@ -49,34 +49,6 @@ int dlf_source_global_init(struct dlf_err *err)
     return 0;
 }
 
-bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool private)
-{
-    unsigned i = source->mirrors.count;
-    struct place *p = &source->places[i];
-    char shown[DLF_URL_MAX];
-    if (i == DLF_MIRRORS_MAX)
-        return false;
-    dlf_url_shown(shown, sizeof(shown), base);
-    if (!dlf_url_split(&p->url, base) || !(p->base = strdup(shown)))
-        return false;
-    p->private = private;
-    source->mirrors.count++;
-    return true;
-}
-
-bool dlf_source_has_mirror(const struct dlf_source *source, const char *base)
-{
-    for (unsigned i = 0; i < source->mirrors.count; i++)
-        if (strcmp(source->places[i].base, base) == 0)
-            return true;
-    return false;
-}
-
-bool dlf_source_full(const struct dlf_source *source)
-{
-    return source->mirrors.count == DLF_MIRRORS_MAX;
-}
-
 static bool open_headers(struct dlf_source *source, const char *const *lines)
 {
     for (; lines && *lines; lines++) {
@@ -157,11 +129,6 @@ void dlf_source_free(struct dlf_source *source)
 bool dlf_source_free_slot(const struct dlf_source *source)
 {
     return source->running < source->most;
-}
-
-bool dlf_source_sends_whole(const struct dlf_source *source, unsigned mirror)
-{
-    return source->places[mirror].sends_whole;
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *cookie)

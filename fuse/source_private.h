@@ -1,7 +1,7 @@
 /*
- * What the source's files share: source.c (libcurl), source_watch.c (how mirrors and transfers are
- * doing), source_whole.c (a whole object at once). Nobody else includes it, and libcurl's header is
- * source.c's alone: its handles are void here.
+ * What the source's files share: source.c (libcurl), source_mirrors.c (which mirrors there are),
+ * source_watch.c (how they and the transfers are doing), source_whole.c (a whole object at once).
+ * Nobody else includes it, and libcurl's header is source.c's alone: its handles are void here.
  *
  * All of it belongs to the source's thread but what is atomic.
  */

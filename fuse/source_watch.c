@@ -1,6 +1,6 @@
 /*
  * How mirrors and transfers are doing: what is too slow, what the log says of it, when a mirror is
- * looked at beside the real requests. The source's thread, but for the statistics.
+ * looked at beside the real requests. The source's thread, but for the pace.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,22 +26,6 @@
 
 /* When nobody called dlf_source_poll for longer than this, no transfer is to blame for it. */
 #define LATE_MS 1000
-
-uint32_t dlf_source_all(const struct dlf_source *source)
-{
-    return ((uint32_t)1 << source->mirrors.count) - 1;
-}
-
-uint32_t dlf_source_down(const struct dlf_source *source)
-{
-    return dlf_mirrors_down(&source->mirrors);
-}
-
-int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms)
-{
-    source->look_for_probes = source->mirrors.count > 1;
-    return dlf_mirrors_choose(&source->mirrors, avoid, dlf_now_ms(), when_ms);
-}
 
 static void say_recovery(const struct transfer *t)
 {
@@ -203,11 +187,6 @@ void dlf_source_probe(struct dlf_source *source)
     }
 }
 
-void dlf_source_blame(struct dlf_source *source, unsigned mirror)
-{
-    dlf_mirrors_blame(&source->mirrors, mirror);
-}
-
 void dlf_source_announce(struct dlf_source *source)
 {
     atomic_store(&source->announces, true);
@@ -218,27 +197,4 @@ void dlf_source_pace(const struct dlf_source *source, struct dlf_pace *pace)
     pace->rtt_us = atomic_load_explicit(&source->meter.rtt_us, memory_order_relaxed);
     pace->answer_us = atomic_load_explicit(&source->meter.answer_us, memory_order_relaxed);
     pace->bytes_per_s = atomic_load_explicit(&source->meter.bytes_per_s, memory_order_relaxed);
-}
-
-const char *dlf_source_mirror_base(const struct dlf_source *source, unsigned index)
-{
-    return source->places[index].base;
-}
-
-void dlf_source_mirror_stats(const struct dlf_source *source, unsigned index,
-                             struct dlf_mirror_stats *stats)
-{
-    const struct dlf_mirror *m = &source->mirrors.at[index];
-    uint64_t now = dlf_now_ms();
-    snprintf(stats->base, sizeof(stats->base), "%s", source->places[index].base);
-    stats->down = atomic_load_explicit(&m->down, memory_order_relaxed);
-    uint64_t until = atomic_load_explicit(&m->not_before_ms, memory_order_relaxed);
-    stats->down_ms = stats->down && until > now ? until - now : 0;
-    stats->latency_us = atomic_load_explicit(&m->latency_us, memory_order_relaxed);
-    stats->requests = atomic_load_explicit(&m->requests, memory_order_relaxed);
-    stats->failures = atomic_load_explicit(&m->failures, memory_order_relaxed);
-    stats->failovers = atomic_load_explicit(&m->failovers, memory_order_relaxed);
-    stats->recoveries = atomic_load_explicit(&m->recoveries, memory_order_relaxed);
-    stats->told_waits = atomic_load_explicit(&m->told_waits, memory_order_relaxed);
-    stats->bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
 }
