@@ -6,7 +6,6 @@
 #   right TEXT MIRROR [QUIET]     everything that is shown on the mirror is there, whole
 #   serve_mirror NAME DIRECTORY   nginx as server-tools/conf/nginx-mirror.conf has it: MIRROR_URL[NAME]
 #   start_conf NAME FILE          nginx with a server block of a file
-#   free_port
 #   entries DIRECTORY             what is in it, in one line
 
 # shellcheck source=/dev/null
@@ -15,6 +14,7 @@
 . "$LIB_DIR/nginx.sh"
 . "$LIB_DIR/node.sh"
 . "$LIB_DIR/keys.sh"
+. "$SOURCE_DIR/server-tools/lib/lab.sh" # lab_free_port
 require_programs_under_test
 require rsync rclone nginx curl python3
 PUBLISH=$SOURCE_DIR/server-tools/dlfuse-publish
@@ -70,20 +70,11 @@ right() {
     fi
 }
 
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 10000))
-        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
-
 # FILE is a part of an http block. Sets NGINX_PID, NGINX_PORT, NGINX_LOG as start_nginx does.
 start_conf() {
     local name=$1 file=$2 dir=$TMP/nginx-$1
     mkdir -p "$dir/tmp"
-    NGINX_PORT[$name]=${NGINX_PORT[$name]:-$(free_port)}
+    NGINX_PORT[$name]=${NGINX_PORT[$name]:-$(lab_free_port)}
     NGINX_LOG[$name]=$dir/access.log
     : >"$dir/access.log"
     {
@@ -104,7 +95,7 @@ CONF
 }
 
 serve_mirror() {
-    NGINX_PORT[$1]=$(free_port)
+    NGINX_PORT[$1]=$(lab_free_port)
     sed -e "s|listen 80;|listen 127.0.0.1:${NGINX_PORT[$1]};|" -e "s|root /srv/www;|root $2;|" \
         "$SOURCE_DIR/server-tools/conf/nginx-mirror.conf" >"$TMP/$1.conf"
     start_conf "$1" "$TMP/$1.conf"
