@@ -16,7 +16,6 @@ static bool has_room(const struct dlf_image *im)
 static uint32_t ask_mate(struct dlf_image *im, uint64_t chunk, uint32_t pack, enum dlf_class class)
 {
     struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK, .chunk = chunk};
-    spot.page = (uint32_t)(chunk / DLF_INDEX_PAGE_RECORDS);
     if (dlf_cache_present(im->cache, chunk) || !dlf_pages_record(im->pages, chunk, &spot.record) ||
         spot.record.pack != pack)
         return 0;
