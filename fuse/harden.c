@@ -236,6 +236,12 @@ static void allow_one(struct filter *f, int call, struct scmp_arg_cmp arg)
     allow_if(f, call, 1, &arg);
 }
 
+/* libseccomp's macro for it leaves a field out, which clang warns of. */
+static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
+{
+    return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 /* What is written can never be executed: a library may be loaded, code not made. */
@@ -258,10 +264,10 @@ static void allow_threads(struct filter *f)
     static const unsigned names[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP,
                                      PR_SET_VMA};
     allow_one(f, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, spaces | CLONE_THREAD, CLONE_THREAD));
-    allow_one(f, SCMP_SYS(tgkill), SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()));
-    allow_one(f, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)); /* looking only */
+    allow_one(f, SCMP_SYS(tgkill), equals(0, (uint32_t)getpid()));
+    allow_one(f, SCMP_SYS(prlimit64), equals(2, 0)); /* looking only */
     for (size_t i = 0; i < COUNT(names); i++)
-        allow_one(f, SCMP_SYS(prctl), SCMP_A0_32(SCMP_CMP_EQ, names[i]));
+        allow_one(f, SCMP_SYS(prctl), equals(0, names[i]));
 }
 
 /* Files are opened for reading only. */
@@ -278,13 +284,13 @@ static void allow_sockets(struct filter *f)
     static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6};
     static const unsigned ioctls[] = {FIONREAD, FIONBIO, TCGETS, SIOCGIFINDEX};
     const struct scmp_arg_cmp route[] = {
-        SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2_32(SCMP_CMP_EQ, 0), /* NETLINK_ROUTE */
+        equals(0, AF_NETLINK), equals(2, 0), /* NETLINK_ROUTE */
     };
     for (size_t i = 0; i < COUNT(families); i++)
-        allow_one(f, SCMP_SYS(socket), SCMP_A0_32(SCMP_CMP_EQ, families[i]));
+        allow_one(f, SCMP_SYS(socket), equals(0, families[i]));
     allow_if(f, SCMP_SYS(socket), COUNT(route), route);
     for (size_t i = 0; i < COUNT(ioctls); i++)
-        allow_one(f, SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, ioctls[i]));
+        allow_one(f, SCMP_SYS(ioctl), equals(1, ioctls[i]));
 }
 
 static void allow_ending(struct filter *f)
@@ -292,13 +298,13 @@ static void allow_ending(struct filter *f)
     static const unsigned ways[] = {LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART};
     allow_if(f, SCMP_SYS(sync), 0, NULL);
     for (size_t i = 0; i < COUNT(ways); i++)
-        allow_one(f, SCMP_SYS(reboot), SCMP_A2_32(SCMP_CMP_EQ, ways[i]));
+        allow_one(f, SCMP_SYS(reboot), equals(2, ways[i]));
 }
 
 static void allow_uses(struct filter *f, unsigned uses)
 {
     if (uses & DLF_USE_HANDOVER) {
-        allow_one(f, SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, LOOP_CHANGE_FD));
+        allow_one(f, SCMP_SYS(ioctl), equals(1, LOOP_CHANGE_FD));
         allow_if(f, SCMP_SYS(umount2), 0, NULL);
         allow_if(f, SCMP_SYS(close_range), 0, NULL);
     }
