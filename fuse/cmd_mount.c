@@ -66,9 +66,11 @@ static void device_moved(void *cookie, const char *path)
     struct mount *m = cookie;
     dlf_info("%s now stands on the image in RAM; this daemon leaves", path);
     atomic_store(&m->moved, true);
-    int rc = dlf_front_detach(m->front);
-    if (rc < 0)
-        dlf_warn("%s: cannot be unmounted: %s", m->directory, strerror(-rc));
+    int rc = dlf_front_hide(m->front);
+    if (rc < 0) /* switching root may have left a copy in the tree, and taken this mount out */
+        dlf_warn("%s: cannot be unmounted: %s; what is seen of it is dead from now on",
+                 m->directory, strerror(-rc));
+    dlf_front_end(m->front);
 }
 
 /* The machine goes down: what nobody can unmount is not shown any more. In the ending's thread. */

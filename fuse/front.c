@@ -462,11 +462,8 @@ int dlf_front_hide(struct dlf_front *front)
     return rc;
 }
 
-int dlf_front_detach(struct dlf_front *front)
+void dlf_front_end(struct dlf_front *front)
 {
-    int rc = dlf_front_hide(front);
-    if (rc < 0)
-        return rc;
     for (unsigned ms = 0; !atomic_load(&front->ended); ms += 50) {
         usleep(50 * 1000);
         if (ms < DETACHED_MS)
@@ -475,7 +472,6 @@ int dlf_front_detach(struct dlf_front *front)
         fuse_session_exit(front->session);
         pthread_kill(front->server, SIGUSR2);
     }
-    return 0;
 }
 
 /* libfuse frees what it has in unmounting only, and complains when nothing is left to unmount. */

@@ -42,12 +42,11 @@ int dlf_front_serve(struct dlf_front *front);
 int dlf_front_hide(struct dlf_front *front);
 
 /*
- * Takes the mount out of the directory tree, if it is still there, and makes dlf_front_serve
- * return: when the last file in it is closed, or after some seconds, because another mount
- * namespace may have kept a copy. Needs CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative
- * errno: then the mount is still there.
+ * After dlf_front_hide, whatever that said: makes dlf_front_serve return, when the last file in the
+ * mount is closed, or after some seconds, because a copy of it may have been left: in another mount
+ * namespace, or in this one. Such a copy is dead then. Not from FUSE's threads.
  */
-int dlf_front_detach(struct dlf_front *front);
+void dlf_front_end(struct dlf_front *front);
 
 /* Unmounts if that has not happened. */
 void dlf_front_close(struct dlf_front *front);

@@ -10,7 +10,7 @@
 #   dlfuse_wait URL       called about once a second while DLFUSE_ATTACHED is not there: says so, and gives up in time
 #   dlfuse_mount_root DIR the root filesystem mounted at DIR
 #   dlfuse_finish DIR     hand-over armed, resolver, host name and the units that tell of ready and of the end passed on, the
-#                         network told to stay; the last thing before switch_root
+#                         network told to stay, the daemon's root moved along; the last thing before switch_root
 #
 # The front that sources this defines four functions:
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
@@ -394,6 +394,27 @@ dlfuse_set_host_name() {
     [ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
 }
 
+# systemd moved /run into the new root until version 253. Since then it copies it, with what is mounted in it, and takes
+# the originals out of the tree.
+dlfuse_systemd_copies_run() {
+    local version
+    dlfuse_has_systemd || return 1
+    version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge 254 ]
+}
+
+# dlfuse_move_private_root DIR: the daemon lives in such an original, and sees no copy: it could unmount nothing when its
+# time has come. So /run is copied here, and the daemon's root moved itself, so that there is one of it. systemd leaves
+# alone what is mounted in DIR already. Mounts that are shared cannot be moved; systemd makes them private next as well.
+dlfuse_move_private_root() {
+    local aside=/dlfuse-aside
+    mkdir -p "$aside" "$1/run" && mount --make-rprivate / && mount --move "$DLFUSE_ROOT" "$aside" || return 1
+    mount --rbind /run "$1/run" && mount --move "$aside" "$1$DLFUSE_ROOT" && return 0
+    ! dlfuse_is_mounted "$1/run" || umount -l "$1/run"
+    mount --move "$aside" "$DLFUSE_ROOT"
+    return 1
+}
+
 # dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
 # there for what is on the loop device, because some file systems do not survive it on some kernels.
 dlfuse_finish() {
@@ -410,6 +431,10 @@ dlfuse_finish() {
     dlfuse_set_host_name
     dlfuse_pass_on_units "$1"
     ! dlfuse_has_systemd || [ -e $DLFUSE_FALLBACK ] || dlfuse_keep_network "$1"
+    if [ ! -e $DLFUSE_FALLBACK ] && dlfuse_systemd_copies_run; then
+        dlfuse_move_private_root "$1" ||
+            dlfuse_log 4 "$DLFUSE_ROOT cannot be moved into the new root: it may stay mounted after the hand-over"
+    fi
 }
 
 # shellcheck source=initramfs-hook/lib/dlfuse-boot.sh

@@ -180,11 +180,18 @@ lab_add_hook() {
     lab_add_files "$dir" "$2" "$3"
 }
 
-# lab_add_files DIRECTORY INITRD NEW-INITRD: an initramfs with the files below DIRECTORY added.
+# lab_add_files DIRECTORY INITRD NEW-INITRD: an initramfs with the files below DIRECTORY added. In usr only files: their
+# directories must be there. Since dracut 104 the one of the hooks is a link, which files go through and a directory
+# would replace; so the files also come behind it.
 lab_add_files() {
-    # The kernel unpacks one archive after the other, if each begins at a multiple of four bytes.
+    local size
+    size=$(stat -L -c %s "$2") || return 1
+    # The kernel unpacks one archive after the other, if each begins at a multiple of four bytes. Four zeros at least:
+    # that is how it sees where LZ4 ends.
     {
-        (cd "$1" && find . | LC_ALL=C sort | cpio --quiet --create --format=newc --owner=0:0) && cat "$2"
+        cat "$2" && head -c $((8 - size % 4)) /dev/zero &&
+            (cd "$1" && find . ! \( -type d -path './usr*' \) | LC_ALL=C sort |
+                cpio --quiet --create --format=newc --owner=0:0)
     } >"$3"
 }
 

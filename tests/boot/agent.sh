@@ -56,8 +56,9 @@ status_of() { sed -n "s/.*\"$1\": \(.*\),/\1/p" /run/lab/status.json; }
 # it. After the hand-over both are gone.
 watch_trace() {
     for _ in $(seq "$1"); do
-        cp $MOUNT/status.json /run/lab/status.new && mv /run/lab/status.new /run/lab/status.json
+        # In this order: what the trace has the status knows.
         cp $MOUNT/trace /run/lab/trace.new && mv /run/lab/trace.new /run/lab/trace
+        cp $MOUNT/status.json /run/lab/status.new && mv /run/lab/status.new /run/lab/status.json
         ! grep -q '^ready' /run/lab/trace || ! grep -q '^fill' /run/lab/trace || return 0
         [ -e $MOUNT/trace ] || break
         sleep 1

@@ -22,6 +22,10 @@ BOOT_SECONDS=${BOOT_SECONDS:-300}
 BOOT_NAME=root
 BOOT_STORE=store
 
+# What a console must not say while the node goes down.
+BOOT_DIRT='Failed to (unmount|remount|detach|deactivate|kill)|[Tt]imed out|blocked for more than|soft lockup|Call Trace'
+BOOT_DIRT+='|Processes still around|Freezing execution|Failed to execute|without it$|unmount(ing)? .*(dlfuse|busy)'
+
 # The node that is spoken of; what lab.sh knows of the others.
 BOOT_NODE=node
 declare -A BOOT_NODES=()
@@ -133,3 +137,8 @@ boot_wait_end() {
     check "$BOOT_NODE: ends within $1 s" lab_vm_wait_end "$1"
     check "$BOOT_NODE: its kernel says '$2'" grep -qaF "$2" "$LAB_VM_DIR/console.log"
 }
+
+# boot_dirt: the first of what the node's console says against a clean end.
+boot_dirt() { tr -d '\r' <"$LAB_VM_DIR/console.log" | grep -aE "$BOOT_DIRT" | head -n 1 || true; }
+
+boot_expect_clean() { check_eq "$BOOT_NODE: what its console says against a clean end" "$(boot_dirt)" ""; }
