@@ -70,17 +70,32 @@ target_stop() {
     [ -z "$TARGET_CHILD" ] || kill "$TARGET_CHILD" 2>/dev/null || true
 }
 
-# What went wrong, in one line. rsync's last lines say only that something did; rclone's last one says what.
+# rsync's last lines say only that something did go wrong. ssh ends lines with CR, and says other things before what matters.
+rsync_cause() {
+    tr -d '\r' <"$WORK/said" | awk -v vague="$1" '/^(@|\*\*|Warning: )/ { next }
+        /^rsync error|unexpectedly closed|Broken pipe/ { if (last == "") last = $0; next }
+        NF && first == "" { first = $0 }
+        (/\([0-9]+\)$/ || /^Host key verification failed/) && cause == "" { cause = $0 }
+        END { print (cause != "" ? cause : first != "" ? first : vague ? last : "") }' |
+        sed -E 's/^rsync: (\[[A-Za-z]+\] )?//'
+}
+
+# What went wrong, in one line.
 target_cause() {
+    local cause
     if [ "$TARGET_KIND" = rclone ]; then
-        sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //' "$WORK/said" | awk 'NF { last = $0 } END { print last }'
-    else
-        awk '/^rsync error|unexpectedly closed|Broken pipe/ { if (vague == "") vague = $0; next }
-            NF && first == "" { first = $0 }
-            /\([0-9]+\)$/ && cause == "" { cause = $0 }
-            END { print (cause != "" ? cause : first != "" ? first : vague) }' "$WORK/said" |
-            sed -E 's/^rsync: (\[[A-Za-z]+\] )?//'
+        # Its last line says it. What S3 says goes on in lines without a time.
+        awk '/^[0-9]+\/[0-9]+\/[0-9]+ / { last = $0; next } NF { sub(/^[ \t]+/, ""); last = last (last == "" ? "" : ": ") $0 } END { print last }' "$WORK/said" |
+            sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
+        return
     fi
+    # ssh may still be writing what the host said when rsync has ended.
+    for _ in 1 2 3 4 5; do
+        cause=$(rsync_cause 0)
+        [ -z "$cause" ] || break
+        [ "$TARGET_KIND" = directory ] || sleep 0.2
+    done
+    echo "${cause:-$(rsync_cause 1)}"
 }
 
 # target_run WHAT COMMAND...
@@ -91,9 +106,18 @@ target_run() {
 }
 
 # These four are only run by target_try: they take the place of its process.
-rsync_quietly() { exec rsync "${TARGET_OPTIONS[@]}" "$@"; }
+# A host that says nothing for a minute will not say more; rsync's own silences are shorter.
+rsync_quietly() {
+    local -a patience=()
+    [ "$TARGET_KIND" = directory ] || patience=(--timeout=60)
+    exec rsync ${patience[@]+"${patience[@]}"} "${TARGET_OPTIONS[@]}" "$@"
+}
 
-rclone_quietly() { exec rclone --log-file "$WORK/said" "${TARGET_OPTIONS[@]}" "$@"; }
+# rclone's own number of attempts, each with twice the wait, is minutes for a server that is not there.
+rclone_quietly() {
+    RCLONE_LOW_LEVEL_RETRIES=${RCLONE_LOW_LEVEL_RETRIES:-6} RCLONE_RETRIES=${RCLONE_RETRIES:-2} RCLONE_CONTIMEOUT=${RCLONE_CONTIMEOUT:-15s} \
+        exec rclone --log-file "$WORK/said" "${TARGET_OPTIONS[@]}" "$@"
+}
 
 # With a bar for who watches: descriptor 3 is the program's standard error.
 rsync_showing() {
