@@ -49,7 +49,13 @@ DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf'
 # with nothing to boot from has no better place to say why.
 dlfuse_log() {
     echo "<$1>dlfuse: $2" >/dev/kmsg
+    if command -v plymouth >/dev/null; then
+        dlfuse_splash "dlfuse: $2" </dev/null >/dev/null 2>&1 9>&- &
+    fi
 }
+
+# A splash hides the console. The boot does not wait for what draws it.
+dlfuse_splash() { plymouth --ping && plymouth display-message --text="$1"; }
 
 dlfuse_load_modules() {
     local module
