@@ -14,7 +14,10 @@
 /* A preferred mirror with a round trip above this is worth looking for a better one. */
 #define FAR_US (2 * CLEARLY_US)
 
-/* Milliseconds between two measurements of a mirror that is not in use. */
+/* Milliseconds between two measurements of a mirror that is not in use. After it came up or lost its
+ * place they begin with the first and double: one late answer must not cost a mirror its place for
+ * long. */
+#define MEASURE_FIRST_MS 1000
 #define MEASURE_AGAIN_MS 60000
 
 /* A mirror that is down while another works may be left alone for so long; when all are down,
@@ -25,7 +28,8 @@
  */
 #define WORTHWHILE_BYTES ((uint64_t)64 << 10)
 
-/* A new round trip moves the smoothed one by this part. */
+/* A longer round trip moves the smoothed one by this part. A shorter one takes its place: what a busy
+ * machine or network does to an answer makes it late, never early. */
 #define SMOOTH 4
 
 static void count(atomic_uint_fast64_t *counter)
@@ -104,8 +108,10 @@ int dlf_mirrors_choose(struct dlf_mirrors *ms, uint32_t avoid, uint64_t now_ms, 
     uint64_t first = UINT64_MAX;
     int up = prefer(ms, avoid);
     if (up >= 0) {
-        if (!avoid)
+        if (!avoid && (unsigned)up != ms->preferred) {
+            ms->at[ms->preferred].moved_ms = now_ms;
             ms->preferred = (unsigned)up;
+        }
         return up;
     }
     for (unsigned i = 0; i < ms->count; i++) {
@@ -124,7 +130,17 @@ int dlf_mirrors_choose(struct dlf_mirrors *ms, uint32_t avoid, uint64_t now_ms, 
 /* Is it worth knowing what the round trip to m is now? */
 static bool should_measure(const struct dlf_mirror *m, uint64_t now_ms)
 {
-    return !is_down(m) && (!m->last_probe_ms || now_ms - m->last_probe_ms >= MEASURE_AGAIN_MS);
+    if (is_down(m))
+        return false;
+    if (!m->last_probe_ms)
+        return true;
+    uint64_t last = m->last_probe_ms > m->moved_ms ? m->last_probe_ms : m->moved_ms;
+    uint64_t wait = last - m->moved_ms;
+    if (wait < MEASURE_FIRST_MS)
+        wait = MEASURE_FIRST_MS;
+    if (wait > MEASURE_AGAIN_MS || !m->moved_ms)
+        wait = MEASURE_AGAIN_MS;
+    return now_ms - last >= wait;
 }
 
 int dlf_mirrors_probe(struct dlf_mirrors *ms, uint64_t now_ms)
@@ -169,13 +185,15 @@ bool dlf_mirrors_answered(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms,
     struct dlf_mirror *m = &ms->at[i];
     if (rtt_us) {
         uint64_t known = get(&m->latency_us);
-        set(&m->latency_us, known ? known - known / SMOOTH + rtt_us / SMOOTH : rtt_us);
+        bool later = known && rtt_us > known;
+        set(&m->latency_us, later ? known - known / SMOOTH + rtt_us / SMOOTH : rtt_us);
     }
     m->probing = false;
     if (!is_down(m) || begun_ms <= m->marked_ms)
         return false;
     atomic_store_explicit(&m->down, false, memory_order_relaxed);
     m->told = false;
+    m->moved_ms = begun_ms;
     count(&m->recoveries);
     return true;
 }

@@ -38,6 +38,7 @@ struct dlf_mirror {
     uint64_t down_since_ms; /* the first failure in a row */
     uint64_t marked_ms;     /* when it last went down */
     uint64_t last_probe_ms; /* dlf_mirrors_probe; 0: never */
+    uint64_t moved_ms;      /* when it last came up or lost its place to another; 0: never */
     bool probing;
     bool told; /* the wait is what the mirror asked for */
 

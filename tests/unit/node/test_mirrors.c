@@ -227,6 +227,40 @@ static void test_probes(void **state)
     assert_int_equal(dlf_mirrors_probe(&ms, 70000), 1);
 }
 
+/* A busy machine makes one answer late. A mirror that lost its place by that has it back in seconds. */
+static void test_one_late_answer(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    uint64_t now = 1000;
+    (void)state;
+    answer(&ms, 0, now, 400);
+    fail_at(&ms, 0, now, now + 1);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, now + 1, &when), 1);
+    answer(&ms, 1, now + 1, 400);
+    now = ms.at[0].not_before_ms;
+    assert_int_equal(dlf_mirrors_probe(&ms, now), 0);
+    assert_true(dlf_mirrors_answered(&ms, 0, now, 40000)); /* up, and it looks far away */
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, now, &when), 1);
+    /* Measured again: after one second, two more, four more... */
+    uint64_t up = now;
+    for (uint64_t after = 1000; after <= 32000; after *= 2) {
+        assert_int_equal(dlf_mirrors_probe(&ms, up + after - 1), -1);
+        assert_int_equal(dlf_mirrors_probe(&ms, up + after), 0);
+        dlf_mirrors_answered(&ms, 0, up + after, 40000);
+    }
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 40000, &when), 1);
+    assert_int_equal(dlf_mirrors_probe(&ms, up + 64000), 0);
+    dlf_mirrors_answered(&ms, 0, up + 64000, 500);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 64000, &when), 0);
+    /* Losing the place without having been down begins anew as well. */
+    for (unsigned i = 0; i < 20; i++)
+        answer(&ms, 0, up + 65000, 40000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 66000, &when), 1);
+    assert_int_equal(dlf_mirrors_probe(&ms, up + 66999), -1);
+    assert_int_equal(dlf_mirrors_probe(&ms, up + 67000), 0);
+}
+
 static void test_no_probe_when_all_are_down(void **state)
 {
     struct dlf_mirrors ms = {.count = 2};
@@ -263,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_nearer_one),
         cmocka_unit_test(test_local_network_has_an_order),
         cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_one_late_answer),
         cmocka_unit_test(test_no_probe_when_all_are_down),
         cmocka_unit_test(test_trial_for_a_piece_that_failed_elsewhere),
     };
