@@ -103,15 +103,25 @@ static bool is_due(const struct dlf_mirror *m, uint64_t now_ms)
     return is_down(m) && !m->trials && get(&m->not_before_ms) <= now_ms;
 }
 
+/* Only what has had its place for a while begins anew with measuring: a mirror whose probes are fast and
+ * whose objects are late would go back and forth each second. */
+static void prefer_now(struct dlf_mirrors *ms, unsigned i, uint64_t now_ms)
+{
+    if (i == ms->preferred)
+        return;
+    if (!ms->preferred_ms || now_ms - ms->preferred_ms >= MEASURE_AGAIN_MS)
+        ms->at[ms->preferred].moved_ms = now_ms;
+    ms->preferred = i;
+    ms->preferred_ms = now_ms;
+}
+
 int dlf_mirrors_choose(struct dlf_mirrors *ms, uint32_t avoid, uint64_t now_ms, uint64_t *when_ms)
 {
     uint64_t first = UINT64_MAX;
     int up = prefer(ms, avoid);
     if (up >= 0) {
-        if (!avoid && (unsigned)up != ms->preferred) {
-            ms->at[ms->preferred].moved_ms = now_ms;
-            ms->preferred = (unsigned)up;
-        }
+        if (!avoid)
+            prefer_now(ms, (unsigned)up, now_ms);
         return up;
     }
     for (unsigned i = 0; i < ms->count; i++) {

@@ -38,7 +38,7 @@ struct dlf_mirror {
     uint64_t down_since_ms; /* the first failure in a row */
     uint64_t marked_ms;     /* when it last went down */
     uint64_t last_probe_ms; /* dlf_mirrors_probe; 0: never */
-    uint64_t moved_ms;      /* when it last came up or lost its place to another; 0: never */
+    uint64_t moved_ms;      /* when it came up or lost a place that it had for long; 0: never */
     bool probing;
     bool told; /* the wait is what the mirror asked for */
 
@@ -57,6 +57,7 @@ struct dlf_mirror {
 struct dlf_mirrors {
     unsigned count;
     unsigned preferred;
+    uint64_t preferred_ms; /* since when; 0: from the start */
     struct dlf_mirror at[DLF_MIRRORS_MAX];
 };
 

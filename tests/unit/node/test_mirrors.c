@@ -255,10 +255,30 @@ static void test_one_late_answer(void **state)
     assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 64000, &when), 0);
     /* Losing the place without having been down begins anew as well. */
     for (unsigned i = 0; i < 20; i++)
-        answer(&ms, 0, up + 65000, 40000);
-    assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 66000, &when), 1);
-    assert_int_equal(dlf_mirrors_probe(&ms, up + 66999), -1);
-    assert_int_equal(dlf_mirrors_probe(&ms, up + 67000), 0);
+        answer(&ms, 0, up + 130000, 40000);
+    assert_int_equal(dlf_mirrors_choose(&ms, 0, up + 130000, &when), 1);
+    assert_int_equal(dlf_mirrors_probe(&ms, up + 130999), -1);
+    assert_int_equal(dlf_mirrors_probe(&ms, up + 131000), 0);
+}
+
+/* Its probes are fast and its objects are late: it moves back and forth, more and more seldom. */
+static void test_fast_probes_late_objects(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    uint64_t when = 0;
+    unsigned moves = 0;
+    (void)state;
+    answer(&ms, 1, 1000, 400);
+    for (uint64_t now = 1000; now < 601000; now += 100) {
+        if (dlf_mirrors_choose(&ms, 0, now, &when) == 0) {
+            moves++;
+            for (unsigned i = 0; i < 20; i++)
+                answer(&ms, 0, now, 40000);
+        } else if (dlf_mirrors_probe(&ms, now) == 0) {
+            dlf_mirrors_answered(&ms, 0, now, 400);
+        }
+    }
+    assert_in_range(moves, 2, 20);
 }
 
 static void test_no_probe_when_all_are_down(void **state)
@@ -298,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_local_network_has_an_order),
         cmocka_unit_test(test_probes),
         cmocka_unit_test(test_one_late_answer),
+        cmocka_unit_test(test_fast_probes_late_objects),
         cmocka_unit_test(test_no_probe_when_all_are_down),
         cmocka_unit_test(test_trial_for_a_piece_that_failed_elsewhere),
     };
