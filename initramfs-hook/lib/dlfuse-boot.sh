@@ -289,7 +289,16 @@ dlfuse_full_urls() {
     echo "${urls:-${1%.dlfuse}.img}"
 }
 
-# dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory.
+# dlfuse_begins URL: does anything come from there? One byte is asked of it.
+dlfuse_begins() {
+    local options
+    options=$(dlfuse_access_options)
+    options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
+    [ "$(dlfuse fetch -q -o "$options" "$1" - 2>/dev/null | dd bs=1 count=1 2>/dev/null | wc -c)" -eq 1 ]
+}
+
+# dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory. What a download has left stays, for the next
+# round goes on with it, until there is a whole image to be had, which needs the room.
 dlfuse_full() {
     local url name
     for name in rd.dlfuse.serial rd.dlfuse.digest; do
@@ -297,10 +306,13 @@ dlfuse_full() {
         why="no whole image is taken, because nothing shows which version it is and $name= wants one: $why"
         return 1
     done
-    rm -f "$DLFUSE_RAM"/*
     dlfuse_make_room || return 1
     for url in $(dlfuse_full_urls "$1"); do
         dlfuse_note 3 "no root from the store, fetching the whole image $url: $why"
+        if [ -e "$DLFUSE_FILE.part" ] && dlfuse_begins "$url"; then
+            rm -f "$DLFUSE_FILE.part"
+            dlfuse_make_room || return 1
+        fi
         if dlfuse_fetch_into "$url" "$DLFUSE_FILE" && dlfuse_use full "$url"; then
             return 0
         fi

@@ -2,8 +2,8 @@
 # fake-initramfs.sh LIBRARY SECONDS URL [KERNEL-ARGUMENT...]: what an initramfs does with the shared library, up to the
 # mounted image, in a mount namespace of the caller's with an empty /run. Prints what it logged, then "KEY VALUE" lines.
 #
-# FAKE is shell code that is read after the library: what is different on this machine. UNTIL=failed ends it when all
-# ways have failed once.
+# FAKE is shell code that is read after the library: what is different on this machine. UNTIL is a pattern (grep): it ends
+# when a line of what was logged fits.
 
 DLFUSE_LIB=$1
 seconds=$2
@@ -24,6 +24,11 @@ dlfuse_arg() {
 }
 dlfuse_flag() { [ "$(dlfuse_arg "$1")" = 1 ]; }
 dlfuse_log() { echo "$2" >>/run/log; }
+# What somebody would see who asked for a shell.
+dlfuse_shell() {
+    echo "shell: $1"
+    dlfuse_diagnosis "$url"
+} >>/run/log
 # The machine's own files are no business of this.
 dlfuse_write_resolver() { :; }
 eval "$FAKE"
@@ -33,9 +38,10 @@ dlfuse_prepare
 dlfuse_start "$url"
 ticks=0
 while [ ! -e "$DLFUSE_ATTACHED" ] && [ $ticks -lt $((seconds * 10)) ]; do
-    [ "${UNTIL:-}" != failed ] || [ ! -s "$DLFUSE_FAILED" ] || break
-    sleep 0.1
+    [ -z "${UNTIL:-}" ] || ! grep -q -e "$UNTIL" /run/log || break
+    command sleep 0.1
     ticks=$((ticks + 1))
+    [ $((ticks % 10)) != 0 ] || dlfuse_wait "$url"
 done
 
 cat /run/log
