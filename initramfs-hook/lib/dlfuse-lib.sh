@@ -414,10 +414,14 @@ dlfuse_systemd_copies_run() {
 # alone what is mounted in DIR already. Mounts that are shared cannot be moved; systemd makes them private next as well.
 dlfuse_move_private_root() {
     local aside=/dlfuse-aside
+    # A daemon that had all of the image is gone by now, and its root with it.
+    dlfuse_is_mounted "$DLFUSE_ROOT" || return 0
     mkdir -p "$aside" "$1/run" && mount --make-rprivate / && mount --move "$DLFUSE_ROOT" "$aside" || return 1
-    mount --rbind /run "$1/run" && mount --move "$aside" "$1$DLFUSE_ROOT" && return 0
-    ! dlfuse_is_mounted "$1/run" || umount -l "$1/run"
-    mount --move "$aside" "$DLFUSE_ROOT"
+    if mount --rbind /run "$1/run"; then
+        mount --move "$aside" "$1$DLFUSE_ROOT" && return 0
+        umount -l "$1/run"
+    fi
+    ! dlfuse_is_mounted "$aside" || mount --move "$aside" "$DLFUSE_ROOT"
     return 1
 }
 
