@@ -141,4 +141,7 @@ boot_wait_end() {
 # boot_dirt: the first of what the node's console says against a clean end.
 boot_dirt() { tr -d '\r' <"$LAB_VM_DIR/console.log" | grep -aE "$BOOT_DIRT" | head -n 1 || true; }
 
-boot_expect_clean() { check_eq "$BOOT_NODE: what its console says against a clean end" "$(boot_dirt)" ""; }
+boot_expect_clean() {
+    check "$BOOT_NODE: its console has something" test -s "$LAB_VM_DIR/console.log"
+    check_eq "$BOOT_NODE: what its console says against a clean end" "$(boot_dirt)" ""
+}
