@@ -104,9 +104,9 @@ void dlf_sched_set_limits(struct dlf_sched *s)
     l->runs[DLF_PREFETCH] = n - 1;
     l->runs[DLF_FILL] = s->bulk ? n : n - 1;
     l->bytes[DLF_DEMAND] = clamp(in_flight, REQUEST_MIN, REQUEST_MAX);
-    /* While one connection waits a round trip for its next answer, what the two others of three
-     * still bring must fill the link: half of their requests, as they come to their ends in turn.
-     */
+    /* While one connection waits a round trip for its next answer, what the others (two, where the
+     * usual three prefetch) still bring must fill the link: half of their requests, as they end in
+     * turn. */
     l->bytes[DLF_PREFETCH] = clamp(2 * in_flight, REQUEST_MIN, REQUEST_MAX);
     l->bytes[DLF_FILL] = s->bulk ? l->bytes[DLF_DEMAND] : fill_bytes(s, &pace);
     l->gap = pace.rtt_us < FAR_US ? 0 : clamp(in_flight / 8, 0, GAP_MAX);
