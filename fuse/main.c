@@ -50,7 +50,7 @@ static const char help[] =
     "  -o room=SIZE   fetch: refuse a file that is longer\n"
     "  -o report=URL  mount: GET it with host, image, serial and state: ready, independent\n"
     "  -o trouble=FILE      mount: keep the last failure there, for scripts\n"
-    "  -o log=stderr|syslog|kmsg, debug, allow_other, rootfs, chroot=DIR   see dlfuse(8)\n"
+    "  -o log=stderr|syslog|kmsg, debug, allow_other, rootfs, chroot=DIR   see dlfuse(1)\n"
     "\n"
     "  --help, --version\n";
 

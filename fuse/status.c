@@ -1,5 +1,5 @@
 /* Prints an image's counters, as one JSON object or as metrics. The keys are documented in
- * dlfuse(8).
+ * dlfuse(1).
  */
 #include "fuse/status.h"
 
