@@ -33,7 +33,7 @@ tracked() {
     done
 }
 
-# Shell scripts: a shell in the first line, or a name that ends in .sh.
+# Shell scripts: a shell in the first line, of the system or, where a file is only sourced, of shellcheck; or a name that ends in .sh.
 shell_scripts() {
     local file first
     tracked . | while IFS= read -r file; do
@@ -42,7 +42,7 @@ shell_scripts() {
         esac
         first=''
         IFS= read -r first <"$file" 2>/dev/null || true
-        if [[ $file == *.sh || $first =~ ^'#!'.*[/\ ](ba|da|k)?sh([[:space:]]|$) ]]; then
+        if [[ $file == *.sh || $first =~ ^'#!'.*[/\ ](ba|da|k)?sh([[:space:]]|$) || $first == '# shellcheck shell='* ]]; then
             printf '%s\n' "$file"
         fi
     done
