@@ -2,7 +2,7 @@
 # A signed Debian repository of tiny packages, for dlfuse-mkroot with the real mmdebstrap: nothing is asked of another machine.
 #
 #   tiny_repository       makes it below $TMP/repo, signed by the key in $TMP/archive.gpg; $TMP/stranger.gpg is another one
-#   tiny_conf             prints a configuration: app, what that needs, and a task, as a squashfs
+#   tiny_conf             prints a configuration: app and a task, with what both need, as a squashfs
 #   tiny_files DIR        which packages' files the image in DIR has
 require mmdebstrap dpkg-deb gpg unsquashfs mksquashfs
 
@@ -36,7 +36,8 @@ tiny_repository() {
     tiny_package app "editor-a | editor-b"
     tiny_package editor-a ""
     tiny_package editor-b ""
-    tiny_package task-games ""
+    tiny_package task-games game
+    tiny_package game ""
     tiny_package more ""
     # As an archive has it: Release names the index, InRelease is that with a signature.
     {
