@@ -89,8 +89,8 @@ target_cause() {
             sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
         return
     fi
-    # ssh may still be writing what the host said when rsync has ended.
-    for _ in 1 2 3 4 5; do
+    # ssh may still be writing what the host said when rsync has ended: for some seconds, on a busy machine.
+    for _ in {1..25}; do
         cause=$(rsync_cause 0)
         [ -z "$cause" ] && [ "$TARGET_KIND" != directory ] || break
         sleep 0.2
