@@ -14,9 +14,9 @@
 /* A preferred mirror with a round trip above this is worth looking for a better one. */
 #define FAR_US (2 * CLEARLY_US)
 
-/* Milliseconds between two measurements of a mirror that is not in use. After it came up or lost its
- * place they begin with the first and double: one late answer must not cost a mirror its place for
- * long. */
+/* Milliseconds between two measurements of a mirror that is not in use. After it came up or lost
+ * its place they begin with the first and double: one late answer must not cost a mirror its place
+ * for long. */
 #define MEASURE_FIRST_MS 1000
 #define MEASURE_AGAIN_MS 60000
 
@@ -28,8 +28,8 @@
  */
 #define WORTHWHILE_BYTES ((uint64_t)64 << 10)
 
-/* A longer round trip moves the smoothed one by this part. A shorter one takes its place: what a busy
- * machine or network does to an answer makes it late, never early. */
+/* A longer round trip moves the smoothed one by this part. A shorter one takes its place: what a
+ * busy machine or network does to an answer makes it late, never early. */
 #define SMOOTH 4
 
 static void count(atomic_uint_fast64_t *counter)
@@ -103,8 +103,8 @@ static bool is_due(const struct dlf_mirror *m, uint64_t now_ms)
     return is_down(m) && !m->trials && get(&m->not_before_ms) <= now_ms;
 }
 
-/* Only what has had its place for a while begins anew with measuring: a mirror whose probes are fast and
- * whose objects are late would go back and forth each second. */
+/* Only what has had its place for a while begins anew with measuring: a mirror whose probes are
+ * fast and whose objects are late would go back and forth each second. */
 static void prefer_now(struct dlf_mirrors *ms, unsigned i, uint64_t now_ms)
 {
     if (i == ms->preferred)

@@ -227,7 +227,8 @@ static void test_probes(void **state)
     assert_int_equal(dlf_mirrors_probe(&ms, 70000), 1);
 }
 
-/* A busy machine makes one answer late. A mirror that lost its place by that has it back in seconds. */
+/* A busy machine makes one answer late. A mirror that lost its place by that has it back in
+ * seconds. */
 static void test_one_late_answer(void **state)
 {
     struct dlf_mirrors ms = {.count = 2};
