@@ -8,7 +8,9 @@
 #   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
 #                                 KIND is ext4, squashfs or erofs; or small: a squashfs without what only the
 #                                 initramfs (kernel, modules) and people (manuals, other languages) need
-#   artifacts_initramfs MODULES   sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL
+#   artifacts_initramfs MODULES [OMITTED]
+#                                 sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL; dracut leaves
+#                                 the modules OMITTED out, and what depends on them
 #   artifacts_store               sets ARTIFACTS_STORE: a store with this image under the name root
 #   artifacts_profile             adds the image once more to this store, under the name booted, with a boot pack that
 #                                 dlfuse-record makes in QEMU with this initramfs
@@ -82,8 +84,13 @@ artifacts_image() {
 
 artifacts_initramfs() {
     local dir name=initrd-${1//,/-}
+    local -a omit=()
+    if [ -n "${2:-}" ]; then
+        name=initrd-without-${2//,/-}-with-${1//,/-}
+        omit=(--dracut-args "--omit ${2//,/ --omit }")
+    fi
     if ! dir=$(artifacts_open "$name" "$(echo "$ARTIFACTS_IMAGE_KEY $ARTIFACTS_TREE_KEY" | artifacts_hash)"); then
-        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add "$1" "$dir.new" || return 1
+        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add "$1" "${omit[@]}" "$dir.new" || return 1
         artifacts_close "$name" "$dir"
     fi
     ARTIFACTS_INITRD=$dir/initrd.img

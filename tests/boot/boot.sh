@@ -41,8 +41,9 @@ boot_node() {
     IFS='|' read -r LAB_VM_PID LAB_VM_DIR LAB_NODE_PORT LAB_VM_START_MS <<<"${BOOT_NODES[$1]}"
 }
 
-# boot_prepare KIND MODULES: an image of this kind, these dracut modules in the initramfs; or, with initramfs-tools for
-# MODULES, an initramfs made by that, from packages (packages.sh). And a web server with the store.
+# boot_prepare KIND MODULES [OMITTED]: an image of this kind, these dracut modules in the initramfs (artifacts_initramfs has
+# the rest); or, with initramfs-tools for MODULES, an initramfs made by that, from packages (packages.sh). And a web server
+# with the store.
 boot_prepare() {
     boot_artifacts "$@"
     LAB_DIR=$TMP/lab
@@ -53,7 +54,7 @@ boot_prepare() {
     lab_nginx_start "$TMP/www"
 }
 
-# boot_artifacts KIND MODULES: the same without the web server.
+# boot_artifacts KIND MODULES [OMITTED]: the same without the web server.
 boot_artifacts() {
     require_root
     require_programs_under_test
@@ -68,7 +69,7 @@ boot_artifacts() {
     if [ "$2" = initramfs-tools ]; then
         packages_initramfs_tools
     else
-        artifacts_initramfs "$2" || die "the initramfs cannot be made"
+        artifacts_initramfs "$2" "${3:-}" || die "the initramfs cannot be made"
     fi
     artifacts_store || die "the store cannot be made"
     [ "$BOOT_NAME" = root ] || {
