@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ NAMESPACE = "DLFUSE_MKROOT_WORK"
 quiet = False
 # The directory in which everything is made, once there is one.
 work = None
+# For what a program has to put away when it is asked to end.
+END_SECONDS = 30
 FULL_BYTES = 1 << 20
 # Some programs write pieces that are larger than what is left. An image of its own size may be full as well: then there is more.
 FULL_FOR_PIECES_BYTES = 64 << 20
@@ -44,24 +47,43 @@ def disk_is_full(printed):
     return room_bytes < FULL_BYTES or (room_bytes < FULL_FOR_PIECES_BYTES and "No space left on device" in printed)
 
 
+def end(child):
+    """Ends child's group. mmdebstrap has mounts on this machine, and takes them away when it is asked to end; killed, it could not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            child.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+
+
 def run(argv, why, env=None):
     """Runs argv; returns what it printed. Fails with the line why, and with what it printed: behind that, or above
     it when it is more than a line."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env=env, check=False, errors="replace")
-    if done.returncode == 0:
-        return done.stdout
-    if disk_is_full(done.stdout):
+    # In a group of its own, so that what it started ends with it.
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             env=env, errors="replace", process_group=0)
+    try:
+        printed = child.communicate()[0]
+    except BaseException:
+        end(child)
+        raise
+    if child.returncode == 0:
+        return printed
+    if disk_is_full(printed):
         raise Failure(f"{why.partition(':')[0]}: no space left on the disk of {os.path.dirname(work)}")
-    printed = [line for line in done.stdout.splitlines() if line.strip()]
-    if not printed:
-        raise Failure(f"{why} (status {done.returncode})")
-    if len(printed) == 1:
-        raise Failure(f"{why}: {printed[0].strip()}")
-    for line in printed:
+    lines = [line for line in printed.splitlines() if line.strip()]
+    if not lines:
+        raise Failure(f"{why} (status {child.returncode})")
+    if len(lines) == 1:
+        raise Failure(f"{why}: {lines[0].strip()}")
+    for line in lines:
         if line.startswith(CLEAR_ERRORS):
             raise Failure(f"{why}: {line[3:].strip()}")
-    for line in printed[-20:]:
+    for line in lines[-20:]:
         print(line, file=sys.stderr)
     raise Failure(f"{why}: the lines above say why")
 
