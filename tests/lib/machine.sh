@@ -5,7 +5,6 @@
 #   machine_make                 /etc and /usr can be written to, /srv and the servers' logs and leases are empty; nothing of it is seen
 #                                from outside, and all of it is gone at the end
 #   machine_run SECONDS FILE [COMMAND...]   runs a script in there, by COMMAND (nsenter ...): says what failed, and returns its status
-#   page_commands FILE [PART...] the commands of a page: fenced blocks ("sh"), of all parts or of those whose heading begins with this number
 #
 # What would reach for the real machine, or for the network, is another program in there:
 #   apt-get install    packages of files are unpacked; the others must be installed (tests/install-deps); mmdebstrap has the real one
@@ -93,11 +92,4 @@ machine_run() {
         tail -n 20 "$script.log"
         return "$status"
     }
-}
-
-page_commands() {
-    awk -v parts=" ${*:2} " '/^## / { part = $2 + 0 }
-        /^```sh$/ { inside = 1; next }
-        /^```$/ { inside = 0; next }
-        inside && (parts == "  " || index(parts, " " part " "))' "$1"
 }
