@@ -22,22 +22,22 @@ static void measure(struct dlf_progress_watch *w, uint64_t bytes, uint64_t now_m
 }
 
 static void say_waiting(const struct dlf_progress_watch *w, const struct dlf_image_stats *s,
-                        uint64_t stored_bytes, const struct dlf_err *last,
+                        uint64_t stored_bytes, const struct dlf_err *last, const char *asked,
                         char line[DLF_PROGRESS_LINE])
 {
     bool failing = s->sched.failed_attempts > w->failed;
     snprintf(line, DLF_PROGRESS_LINE,
              "%" PRIu64 " read%s waiting, for %" PRIu64 " s now: " PRI_MB
-             " have come, the image has " PRI_MB ", %" PRIu64 " kB/s%s%.280s",
+             " have come, the image has " PRI_MB ", %" PRIu64 " kB/s; %s%.280s",
              s->waiting_reads, s->waiting_reads == 1 ? " is" : "s are", w->said_ms / 1000,
              MB(s->sched.fetched_bytes), MB(stored_bytes), w->bytes_per_s / 1000,
-             failing ? "; " : "", failing ? last->msg : "");
+             failing ? "" : "no answer yet from ", failing ? last->msg : asked);
 }
 
 /* The wait that may be going on: does it, and is it time to say so? */
 static void look_at_wait(struct dlf_progress_watch *w, const struct dlf_image_stats *s,
                          uint64_t stored_bytes, uint64_t now_ms, const struct dlf_err *last,
-                         char line[DLF_PROGRESS_LINE])
+                         const char *asked, char line[DLF_PROGRESS_LINE])
 {
     bool moved = s->read_waits != w->read_waits;
     w->read_waits = s->read_waits;
@@ -58,16 +58,16 @@ static void look_at_wait(struct dlf_progress_watch *w, const struct dlf_image_st
     if (waited < DLF_PROGRESS_WAIT_MS || waited < w->said_ms * 2)
         return;
     w->said_ms = waited;
-    say_waiting(w, s, stored_bytes, last, line);
+    say_waiting(w, s, stored_bytes, last, asked, line);
 }
 
 void dlf_progress_look(struct dlf_progress_watch *w, const struct dlf_image_stats *s,
                        uint64_t stored_bytes, uint64_t now_ms, const struct dlf_err *last,
-                       char line[DLF_PROGRESS_LINE])
+                       const char *asked, char line[DLF_PROGRESS_LINE])
 {
     *line = 0;
     measure(w, s->sched.fetched_bytes, now_ms);
-    look_at_wait(w, s, stored_bytes, now_ms, last, line);
+    look_at_wait(w, s, stored_bytes, now_ms, last, asked, line);
     if (*line || !s->ready || w->ready)
         return;
     w->ready = true;

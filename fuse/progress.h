@@ -36,11 +36,12 @@ struct dlf_progress_watch {
 /*
  * One look: writes a line for the log, "" when there is nothing to say: that a read has waited for
  * 2 s, and again each time that the wait has doubled; that it went on; how the boot went, at ready.
- * last: why the last attempt failed that did; used when attempts have failed during the wait. Pure.
+ * last: why the last attempt failed that did; used when attempts have failed during the wait, and
+ * otherwise asked, the URL of the mirror that has the question. Pure.
  */
 void dlf_progress_look(struct dlf_progress_watch *watch, const struct dlf_image_stats *stats,
                        uint64_t stored_bytes, uint64_t now_ms, const struct dlf_err *last,
-                       char line[DLF_PROGRESS_LINE]);
+                       const char *asked, char line[DLF_PROGRESS_LINE]);
 
 /* The one line of systemctl status. Pure. */
 void dlf_progress_status(const struct dlf_progress_watch *watch,

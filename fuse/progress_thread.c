@@ -10,6 +10,7 @@
 
 #include "fuse/log.h"
 #include "fuse/progress.h"
+#include "fuse/source.h"
 #include "fuse/util.h"
 
 #define LOOK_MS 500
@@ -80,6 +81,17 @@ static void report(struct dlf_progress *p, const char *state)
         dlf_report_send(p->report, dlf_image_manifest(p->image), state);
 }
 
+/* The first mirror that is up has the questions, but where a later one is nearer; when none is, all
+ * are tried in their order. */
+static const char *asked(const struct dlf_source *source)
+{
+    uint32_t up = dlf_source_all(source) & ~dlf_source_down(source);
+    unsigned i = 0;
+    while (up && !(up >> i & 1))
+        i++;
+    return dlf_source_mirror_base(source, i);
+}
+
 static void look(struct dlf_progress *p, struct dlf_image_stats *s)
 {
     char line[DLF_PROGRESS_LINE];
@@ -87,7 +99,8 @@ static void look(struct dlf_progress *p, struct dlf_image_stats *s)
     uint64_t now = dlf_now_ms();
     dlf_image_stats(p->image, s);
     dlf_image_last_failure(p->image, &last);
-    dlf_progress_look(&p->watch, s, dlf_image_head(p->image)->stored_size, now, &last, line);
+    dlf_progress_look(&p->watch, s, dlf_image_head(p->image)->stored_size, now, &last,
+                      asked(dlf_image_source(p->image)), line);
     if (*line)
         dlf_log(p->watch.said_ms ? DLF_LOG_WARNING : DLF_LOG_INFO, "%s", line);
     tell_systemd(p, s, now);

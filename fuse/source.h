@@ -128,7 +128,7 @@ void dlf_source_free(struct dlf_source *source);
 /* One bit for each mirror. */
 uint32_t dlf_source_all(const struct dlf_source *source);
 
-/* Bits of those that are left alone for the time being. */
+/* Bits of those that are left alone for the time being. Any thread. */
 uint32_t dlf_source_down(const struct dlf_source *source);
 
 /* As dlf_mirrors_choose. */
