@@ -92,7 +92,9 @@ target_cause() {
     # ssh may still be writing what the host said when rsync has ended: for some seconds, on a busy machine.
     for _ in {1..25}; do
         cause=$(rsync_cause 0)
-        [ -z "$cause" ] && [ "$TARGET_KIND" != directory ] || break
+        if [ -n "$cause" ] || [ "$TARGET_KIND" = directory ]; then
+            break
+        fi
         sleep 0.2
     done
     echo "${cause:-$(rsync_cause 1)}"
