@@ -75,7 +75,7 @@ rsync_cause() {
     tr -d '\r' <"$WORK/said" | awk -v vague="$1" '/^(@|\*\*|Warning: )/ { next }
         /^rsync error|unexpectedly closed|Broken pipe/ { if (last == "") last = $0; next }
         NF && first == "" { first = $0 }
-        (/\([0-9]+\)$/ || /^Host key verification failed|: Permission denied \(|^ssh: /) && cause == "" { cause = $0 }
+        (/\([0-9]+\)$/ || /^Host key verification failed/) && cause == "" { cause = $0 }
         END { print (cause != "" ? cause : first != "" ? first : vague ? last : "") }' |
         sed -E 's/^rsync: (\[[A-Za-z]+\] )?//'
 }
@@ -89,13 +89,11 @@ target_cause() {
             sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
         return
     fi
-    # ssh may still be writing what the host said when rsync has ended: for some seconds, on a busy machine.
-    for _ in {1..25}; do
+    # ssh may still be writing what the host said when rsync has ended.
+    for _ in 1 2 3 4 5; do
         cause=$(rsync_cause 0)
-        if [ -n "$cause" ] || [ "$TARGET_KIND" = directory ]; then
-            break
-        fi
-        sleep 0.2
+        [ -z "$cause" ] || break
+        [ "$TARGET_KIND" = directory ] || sleep 0.2
     done
     echo "${cause:-$(rsync_cause 1)}"
 }
@@ -108,11 +106,10 @@ target_run() {
 }
 
 # These four are only run by target_try: they take the place of its process.
-# A host that says nothing for a minute will not say more; rsync's own silences are shorter. At a terminal it may be ssh that
-# waits, for a passphrase.
+# A host that says nothing for a minute will not say more; rsync's own silences are shorter.
 rsync_quietly() {
     local -a patience=()
-    [ "$TARGET_KIND" = directory ] || [ -t 3 ] || patience=(--timeout=60)
+    [ "$TARGET_KIND" = directory ] || patience=(--timeout=60)
     exec rsync ${patience[@]+"${patience[@]}"} "${TARGET_OPTIONS[@]}" "$@"
 }
 
