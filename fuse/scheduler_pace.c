@@ -34,8 +34,10 @@
 /* Bytes that may be fetched for nothing instead of a further request. */
 #define GAP_MAX ((uint64_t)128 << 10)
 
-/* A run's own speed is believed after so long. */
+/* A run's own speed is believed after so long, and is that of the last one or two MARK_US: what has
+ * come before a stall says nothing about it. */
 #define RATE_AFTER_US 5000
+#define MARK_US 1000000
 
 /*
  * What overtaking must gain: its bytes come twice, and all that the stream brings comes later by
@@ -125,12 +127,20 @@ void dlf_sched_note_run(struct dlf_sched *s, enum dlf_class class, uint64_t byte
         s->fill_next_us = now + bytes * 1000000 / rate;
 }
 
-/* Bytes a second that the run has brought, or that the network is known to bring; 0: nobody knows.
- */
-static uint64_t run_rate(const struct run *run, const struct dlf_pace *pace, uint64_t now)
+/* Bytes a second that the run brings of late, at least 1 when that is known, or that the network is
+ * known to bring; 0: nobody knows. */
+static uint64_t run_rate(struct run *run, const struct dlf_pace *pace, uint64_t now)
 {
-    uint64_t span = run->first_us ? now - run->first_us : 0;
-    uint64_t bytes = run->position - run->first_at;
+    if (!run->marks[0].us)
+        return pace->bytes_per_s;
+    if (now - run->marks[1].us >= MARK_US) {
+        run->marks[0] = run->marks[1];
+        run->marks[1] = (struct mark){now, run->position};
+    }
+    uint64_t span = now - run->marks[0].us;
+    uint64_t bytes = run->position - run->marks[0].position;
+    if (span >= MARK_US)
+        return bytes * 1000000 / span + 1;
     return span > RATE_AFTER_US && bytes ? bytes * 1000000 / span : pace->bytes_per_s;
 }
 
@@ -139,13 +149,16 @@ static uint64_t run_eta_us(const struct run *run, const struct dlf_pace *pace, u
                            uint64_t end, uint64_t now)
 {
     uint64_t gone = now - run->begun_us;
-    uint64_t wait = !run->first_us && gone < pace->rtt_us ? pace->rtt_us - gone : 0;
+    uint64_t wait = !run->marks[0].us && gone < pace->rtt_us ? pace->rtt_us - gone : 0;
     return wait + (end - run->position) * 1000000 / rate;
 }
 
-/* Microseconds for a request of a piece's own, which shares the wire with what runs. */
+/* Microseconds for a request of a piece's own, which shares the wire with what runs: it is as fast
+ * as the run, or, where that stands still, has the smallest share of what the network brings. */
 static uint64_t fresh_us(const struct dlf_pace *pace, uint64_t rate, uint32_t length)
 {
+    if (rate < pace->bytes_per_s / CONNECTIONS_MAX)
+        rate = pace->bytes_per_s / CONNECTIONS_MAX;
     return pace->rtt_us + pace->rtt_us / 2 + 2 * (uint64_t)length * 1000000 / rate +
            2 * RECONSIDER_US;
 }
@@ -162,8 +175,7 @@ static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dl
     uint64_t rate = run_rate(run, pace, now);
     if (!rate)
         return false; /* until bytes come, or the source calls it stalled */
-    /* The piece that is arriving stays. */
-    for (unsigned i = run->next + (run->have != 0); i < run->count; i++) {
+    for (unsigned i = run->next; i < run->count; i++) {
         struct dlf_fetch *f = run->pieces[i];
         if (!f || dlf_fetch_class(f) != DLF_DEMAND)
             continue;
@@ -172,7 +184,7 @@ static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dl
             some_wait = true;
             continue;
         }
-        run->pieces[i] = NULL;
+        dlf_run_drop(run, i);
         f->overtook = true;
         dlf_sched_enqueue(s, f);
         dlf_sched_count(&s->overtaken, 1);

@@ -16,6 +16,12 @@
 /* Pieces in one range request; with 64 KiB chunks other limits come first. */
 #define RUN_PIECES_MAX 256
 
+/* Where a run was at that time; us 0: no byte has come yet. */
+struct mark {
+    uint64_t us;
+    uint64_t position;
+};
+
 /* One request and the pieces that it will bring, by offset. */
 struct run {
     struct dlf_get get; /* first: callbacks get its address */
@@ -34,9 +40,8 @@ struct run {
     uint8_t *buffer; /* for a piece that comes in parts, made at first use */
     uint32_t buffer_size;
     uint64_t begun_us;
-    uint64_t first_us; /* when the first byte came; 0: not yet */
-    uint64_t first_at; /* and where in the object it lay */
-    uint64_t position; /* offset in the object of the byte that comes next */
+    struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
+    uint64_t position;    /* offset in the object of the byte that comes next */
     uint64_t passed;   /* and of the first one that no piece has been given yet */
 };
 

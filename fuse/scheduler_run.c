@@ -87,11 +87,11 @@ static void say_trouble(const struct dlf_sched *s, const struct dlf_fetch *f,
 
 /*
  * A piece failed at a mirror, or its mirrors are all bad. The next mirror is tried at once; when
- * all were tried it waits for *wait_ms, which is set for the first piece of a run and then holds
- * for all of it, so that they stay together.
+ * all were tried it waits until *until_ms, which is set for the first piece of a run and then
+ * holds for all of it: a millisecond between them would make several requests of them.
  */
 static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirror, int rc,
-                         uint64_t *wait_ms, const struct dlf_err *err)
+                         uint64_t *until_ms, const struct dlf_err *err)
 {
     f->tried |= (uint32_t)1 << mirror;
     f->unreached |= rc != -ENOENT && rc != -EBADMSG;
@@ -111,9 +111,9 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
         /* The source reports mirrors that do not answer; this is about an object that is bad. */
         if (rc == -ENOENT || rc == -EBADMSG)
             say_bad_object(s, err);
-        if (!*wait_ms)
-            *wait_ms = dlf_backoff_ms(f->rounds);
-        f->not_before_ms = dlf_now_ms() + *wait_ms;
+        if (!*until_ms)
+            *until_ms = dlf_now_ms() + dlf_backoff_ms(f->rounds);
+        f->not_before_ms = *until_ms;
         f->rounds++;
         f->tried = 0;
         f->unreached = false;
@@ -136,14 +136,14 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     struct dlf_sha256 digest = dlf_sha256(bytes, f->length);
     if (!dlf_sha256_equal(&digest, &f->sha256)) {
         struct dlf_err err;
-        uint64_t wait_ms = 0;
+        uint64_t until_ms = 0;
         dlf_sched_count(&s->bad_digests, 1);
         dlf_source_blame(s->source, run->get.mirror);
         dlf_fail(&err, EBADMSG, "%s%s: bytes %" PRIu64 "-%" PRIu64 " do not have their SHA-256",
                  dlf_source_mirror_base(s->source, run->get.mirror), run->path, f->offset,
                  f->offset + f->length - 1);
         run->next++;
-        piece_failed(s, f, run->get.mirror, -EBADMSG, &wait_ms, &err);
+        piece_failed(s, f, run->get.mirror, -EBADMSG, &until_ms, &err);
         return false;
     }
     dlf_sched_count(bytes_counter(s, f), f->length);
@@ -155,14 +155,11 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     return true;
 }
 
-/* For the run's speed, see scheduler_pace.c. */
 static void note_arrival(struct run *run, uint64_t offset, size_t size)
 {
-    if (!run->first_us) {
-        run->first_us = dlf_now_us();
-        run->first_at = offset + size;
-    }
     run->position = offset + size;
+    if (!run->marks[1].us)
+        run->marks[0] = run->marks[1] = (struct mark){dlf_now_us(), run->position};
 }
 
 static bool same_place(const struct dlf_fetch *a, const struct dlf_fetch *b)
@@ -243,7 +240,7 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     struct run *run = (struct run *)get;
     struct dlf_sched *s = run->sched;
     struct dlf_err full;
-    uint64_t wait_ms = 0;
+    uint64_t until_ms = 0;
     run->busy = false;
     if (run->whole)
         dlf_sched_note_run(s, run->class, run->passed, false);
@@ -264,7 +261,7 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         if (f && f->replaceable && long_enough)
             f->rounds = REPLACEABLE_ROUNDS;
         if (f)
-            piece_failed(s, f, get->mirror, rc, &wait_ms, &full);
+            piece_failed(s, f, get->mirror, rc, &until_ms, &full);
     }
 }
 
@@ -462,7 +459,7 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     dlf_object_path(run->path, head->kind, &head->object);
     run->sched = s;
     run->begun_us = dlf_now_us();
-    run->first_us = 0;
+    run->marks[0] = run->marks[1] = (struct mark){0};
     run->get = question(run, head);
     run->position = run->get.offset;
     if (dlf_source_start(s->source, &run->get, mirror) < 0)

@@ -9,6 +9,8 @@
 
 #include "scheduler_bench.h"
 
+#include "fuse/util.h"
+
 #define STREAM_PIECES 40u
 
 /* Piece 0 is the head: when it is there, the others are asked for. */
@@ -145,6 +147,37 @@ static void test_demand_overtakes_a_stream(void **state)
     assert_true(last->order < STREAM_PIECES - 1);
 }
 
+/* Half a piece has come and then no byte more: its speed until then says nothing about that. */
+static void test_demand_leaves_a_stream_that_stalls(void **state)
+{
+    struct stream t = {0};
+    struct dlf_sched_stats stats;
+    (void)state;
+    bench_begin(&t.b, 1);
+    fake_pace(t.b.source, 1000, 100000000);
+    fake_drip(t.b.source, PIECE + PIECE / 2, 3);
+    stream_begin(&t);
+    wait_done(&t.b, 4);
+    struct piece *arriving = &t.b.pieces[4];
+    assert_false(arriving->done);
+    uint64_t began_ms = dlf_now_ms();
+    atomic_store(&arriving->fetch.class, DLF_DEMAND);
+    dlf_sched_kick(t.b.sched);
+    wait_requests(&t.b, 2);
+    uint64_t waited_ms = dlf_now_ms() - began_ms;
+    fake_hold(t.b.source, false);
+    wait_done(&t.b, STREAM_PIECES);
+    dlf_sched_stats(t.b.sched, &stats);
+    bench_end(&t.b);
+    assert_true(waited_ms >= 500);
+    assert_int_equal(t.b.requests[1].offset, 4 * PIECE);
+    assert_int_equal(t.b.requests[1].length, PIECE);
+    assert_int_equal(t.b.request_count, 2);
+    assert_int_equal(stats.overtaken, 1);
+    for (unsigned i = 0; i < STREAM_PIECES; i++)
+        assert_int_equal(t.b.pieces[i].rc, 0);
+}
+
 static void test_broken_stream_leaves_pieces(void **state)
 {
     static const enum fake_answer broken[] = {FAKE_BROKEN};
@@ -184,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_each_piece_of_a_stream_may_ask_for_more),
         cmocka_unit_test(test_a_bad_piece_ends_a_stream),
         cmocka_unit_test(test_demand_overtakes_a_stream),
+        cmocka_unit_test(test_demand_leaves_a_stream_that_stalls),
         cmocka_unit_test(test_broken_stream_leaves_pieces),
         cmocka_unit_test(test_missing_stream_fails_when_replaceable),
     };
