@@ -42,7 +42,7 @@ struct run {
     uint64_t begun_us;
     struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
     uint64_t position;    /* offset in the object of the byte that comes next */
-    uint64_t passed;   /* and of the first one that no piece has been given yet */
+    uint64_t passed;      /* and of the first one that no piece has been given yet */
 };
 
 /* What the network asks for at the moment. */

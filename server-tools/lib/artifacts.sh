@@ -46,9 +46,16 @@ artifacts_close() {
 
 artifacts_install() {
     ARTIFACTS_TREE=$DLFUSE_CACHE/boot/tree
-    rm -rf "$ARTIFACTS_TREE"
-    mkdir -p "$ARTIFACTS_TREE"
-    DESTDIR=$ARTIFACTS_TREE cmake --install "$1" --prefix /usr --strip >/dev/null
+    rm -rf "$ARTIFACTS_TREE.new"
+    mkdir -p "$ARTIFACTS_TREE.new"
+    DESTDIR=$ARTIFACTS_TREE.new cmake --install "$1" --prefix /usr --strip >/dev/null || return 1
+    # Others may be using the one that is there.
+    if diff -qr --no-dereference "$ARTIFACTS_TREE" "$ARTIFACTS_TREE.new" >/dev/null 2>&1; then
+        rm -rf "$ARTIFACTS_TREE.new"
+    else
+        rm -rf "$ARTIFACTS_TREE"
+        mv "$ARTIFACTS_TREE.new" "$ARTIFACTS_TREE"
+    fi
     ARTIFACTS_TREE_KEY=$(cd "$ARTIFACTS_TREE" && find usr/bin/dlfuse usr/lib -type f -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | artifacts_hash)
 }
