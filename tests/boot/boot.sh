@@ -28,6 +28,8 @@ BOOT_DIRT+='|Processes still around|Freezing execution|Failed to execute|without
 
 # The node that is spoken of; what lab.sh knows of the others.
 BOOT_NODE=node
+# lab_network's.
+BOOT_NETWORK=user
 declare -A BOOT_NODES=()
 BOOT_INITRD=
 BOOT_QEMU=()
@@ -50,7 +52,7 @@ boot_prepare() {
     mkdir -p "$LAB_DIR" "$TMP/www"
     ln -s "$ARTIFACTS_STORE" "$TMP/www/store"
     on_exit boot_end
-    lab_network user
+    lab_network "$BOOT_NETWORK"
     lab_nginx_start "$TMP/www"
 }
 
