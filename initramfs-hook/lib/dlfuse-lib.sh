@@ -104,17 +104,17 @@ dlfuse_make_private_root() {
 }
 
 # Network programs that write no /etc/resolv.conf leave what they learnt elsewhere: systemd-networkd as
-# DNS="ADDRESS...", ipconfig of initramfs-tools as IPV4DNS0='ADDRESS' and DNSDOMAIN='NAME'.
+# DNS="ADDRESS...", those of initramfs-tools as IPV4DNS0='ADDRESS', IPV6DNS0='ADDRESS' and DNSDOMAIN='NAME'.
 dlfuse_write_resolver() {
     local file line address
     [ -z "$(sed -n /nameserver/p /etc/resolv.conf 2>/dev/null)" ] || return 0
-    for file in /run/systemd/netif/state /run/net-*.conf; do
+    for file in /run/systemd/netif/state /run/net-*.conf /run/net6-*.conf; do
         [ -e "$file" ] || continue
         sed "s/[\"']//g" "$file" | while read -r line; do
             case $line in
-            DNS=* | IPV4DNS?=*)
+            DNS=* | IPV[46]DNS?=*)
                 for address in ${line#*=}; do
-                    [ "$address" = 0.0.0.0 ] || echo "nameserver ${address%%#*}"
+                    [ "$address" = 0.0.0.0 ] || [ "$address" = :: ] || echo "nameserver ${address%%#*}"
                 done
                 ;;
             DOMAINS=?* | DNSDOMAIN=?*) echo "search ${line#*=}" ;;

@@ -6,8 +6,8 @@
 #
 #   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
 #   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
-#                                 KIND is ext4, squashfs or erofs; or small: a squashfs without what only the
-#                                 initramfs (kernel, modules) and people (manuals, other languages) need
+#                                 KIND is ext4, squashfs or erofs; or small: a squashfs, without what only the
+#                                 initramfs (kernel, modules) and people (manuals, other languages) need, as in erofs
 #   artifacts_initramfs MODULES [OMITTED]
 #                                 sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL; dracut leaves
 #                                 the modules OMITTED out, and what depends on them
@@ -77,8 +77,8 @@ artifacts_image() {
     case $1 in
     ext4) ARTIFACTS_FILE=root.img ;;
     squashfs) format=squashfs:lz4 ;;
-    small)
-        format=squashfs:lz4 ARTIFACTS_FILE=root.squashfs
+    small | erofs)
+        [ "$1" = erofs ] || format=squashfs:lz4 ARTIFACTS_FILE=root.squashfs
         more=(--customize "$ARTIFACTS_TRIM")
         key=$(echo "$key $ARTIFACTS_TRIM" | artifacts_hash)
         ;;

@@ -22,7 +22,7 @@ packages_build() {
 }
 
 packages_tree() {
-    mkdir -p "$TREE" "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
+    mkdir -p "$TREE"
     tar -C "$TREE" -x --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -f "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" ||
         die "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar cannot be unpacked"
     cp -L /etc/resolv.conf "$TREE/etc/resolv.conf"
@@ -31,6 +31,7 @@ packages_tree() {
 
 # Mounts stay in a namespace of their own.
 packages_in() {
+    mkdir -p "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
     # $1 and $2 are the inner shell's.
     # shellcheck disable=SC2016
     DEBIAN_FRONTEND=noninteractive unshare --mount --propagation private sh -euc '

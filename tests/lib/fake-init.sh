@@ -14,6 +14,7 @@ configure_networking() {
     sleep "${NETWORK_AFTER:-0}"
     echo "IPV4DNS0='192.0.2.53'" >/run/net-eth0.conf
     echo "DNSDOMAIN='example.org'" >>/run/net-eth0.conf
+    printf "IPV6DNS0='2001:db8::53'\nIPV6DNS1='::'\n" >/run/net6-eth0.conf
 }
 
 /scripts/init-top/dlfuse

@@ -9,7 +9,7 @@
 #   entries DIRECTORY             what is in it, in one line
 
 # shellcheck source=/dev/null
-. "$(dirname "${BASH_SOURCE[0]}")/../../lib/case.sh"
+declare -F on_exit >/dev/null || . "$(dirname "${BASH_SOURCE[0]}")/../../lib/case.sh"
 . "$LIB_DIR/images.sh"
 . "$LIB_DIR/nginx.sh"
 . "$LIB_DIR/node.sh"
