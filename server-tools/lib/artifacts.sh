@@ -76,9 +76,10 @@ artifacts_image() {
     key=$ARTIFACTS_IMAGE_KEY
     case $1 in
     ext4) ARTIFACTS_FILE=root.img ;;
-    squashfs) format=squashfs:lz4 ;;
+    squashfs | small) format=squashfs:lz4 ARTIFACTS_FILE=root.squashfs ;;
+    esac
+    case $1 in
     small | erofs)
-        [ "$1" = erofs ] || format=squashfs:lz4 ARTIFACTS_FILE=root.squashfs
         more=(--customize "$ARTIFACTS_TRIM")
         key=$(echo "$key $ARTIFACTS_TRIM" | artifacts_hash)
         ;;

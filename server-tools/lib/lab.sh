@@ -29,7 +29,8 @@ lab_fail() {
     return 1
 }
 
-# Prints a TCP port of loopback that nothing listens on.
+# Prints a TCP port of loopback that nothing listens on, below those that the kernel gives to clients: one of these may hold
+# another one at any time.
 lab_free_port() {
     local port
     while :; do

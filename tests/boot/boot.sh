@@ -81,8 +81,27 @@ boot_artifacts() {
     exec 7>&-
 }
 
+# boot_name_server ADDRESS OPTION...: dnsmasq in a network of the test's own, with these further options, from now on; there
+# mirror.lab is the name of ADDRESS, and there is no other.
+BOOT_NAME_SERVER_PID=
+boot_name_server() {
+    local address=$1
+    shift
+    boot_name_server_stop
+    "${LAB_IN[@]}" dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --pid-file= --user=root \
+        --log-facility="$LAB_DIR/dnsmasq.log" --address="/mirror.lab/$address" "$@" &
+    BOOT_NAME_SERVER_PID=$!
+}
+
+boot_name_server_stop() {
+    [ -n "$BOOT_NAME_SERVER_PID" ] || return 0
+    end_process "$BOOT_NAME_SERVER_PID"
+    BOOT_NAME_SERVER_PID=
+}
+
 boot_end() {
     local node
+    boot_name_server_stop
     boot_node "$BOOT_NODE"
     for node in "${!BOOT_NODES[@]}"; do
         boot_node "$node"
@@ -134,6 +153,14 @@ boot_console() { check "$BOOT_NODE: the console says '$1'" grep -qaF -- "$1" "$L
 
 # boot_expect KEY VALUE
 boot_expect() { check_eq "$BOOT_NODE: $1" "$(boot_value "$1")" "$2"; }
+
+# boot_expect_memory: the loop device that the node reported as backing stands on memory, not on a file of dlfuse.
+boot_expect_memory() {
+    case $(boot_value backing) in
+    /memfd:*) pass "$BOOT_NODE: the loop device stands on memory" ;;
+    *) fail "$BOOT_NODE: the loop device stands on $(boot_value backing)" ;;
+    esac
+}
 
 # boot_wait_end SECONDS LINE: the node switches itself off or restarts in time; LINE is the kernel's last word.
 boot_wait_end() {

@@ -5,10 +5,13 @@
 #   start_nginx NAME DIRECTORY   serves DIRECTORY; started again, NAME keeps its port
 #   stop_nginx NAME              as when a server goes away (SIGKILL, no goodbye)
 #   ${NGINX_URL[NAME]} ${NGINX_LOG[NAME]} ${NGINX_PID[NAME]}
-#   free_port                    prints a port of loopback that nothing listens on
 #
 # NGINX_SERVER holds directives for the server block, for example "limit_rate 512k;" (each
 # request gets its first second for nothing).
+
+# lab_free_port. Not anew where a test has a network of it already.
+# shellcheck source=server-tools/lib/lab.sh
+declare -F lab_free_port >/dev/null || . "$SOURCE_DIR/server-tools/lib/lab.sh"
 
 declare -A NGINX_PORT NGINX_PID NGINX_URL NGINX_LOG
 NGINX_SERVER=${NGINX_SERVER:-}
@@ -56,14 +59,6 @@ nginx_configuration() {
 END
 }
 
-# Prints a port of loopback that nothing listens on, below those that the kernel gives to clients: one of these may hold
-# another one at any time.
-free_port() {
-    local port
-    while port=$((20000 + RANDOM % 12000)) && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-    echo "$port"
-}
-
 nginx_answers() {
     curl -s -o /dev/null --max-time 1 "http://$NGINX_ADDRESS:$1/nothing-here"
 }
@@ -75,7 +70,7 @@ start_nginx() {
     # Not once it runs: whoever waits for it may have had its answer by then.
     : >"$dir/access.log"
     for tries in 1 2 3 4 5 6 7 8; do
-        port=${NGINX_PORT[$name]:-$(free_port)}
+        port=${NGINX_PORT[$name]:-$(lab_free_port)}
         nginx_configuration "$dir" "$root" "$port" >"$dir/nginx.conf"
         ${NGINX_IN[@]+"${NGINX_IN[@]}"} nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" >"$dir/start.log" 2>&1 &
         NGINX_PID[$name]=$!

@@ -14,7 +14,6 @@ declare -F on_exit >/dev/null || . "$(dirname "${BASH_SOURCE[0]}")/../../lib/cas
 . "$LIB_DIR/nginx.sh"
 . "$LIB_DIR/node.sh"
 . "$LIB_DIR/keys.sh"
-. "$SOURCE_DIR/server-tools/lib/lab.sh" # lab_free_port
 require_programs_under_test
 require rsync rclone nginx curl python3
 PUBLISH=$SOURCE_DIR/server-tools/dlfuse-publish

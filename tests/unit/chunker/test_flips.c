@@ -97,13 +97,14 @@ static unsigned try_file(struct fixture *f, const char *kind, const char *name, 
     snprintf(path, sizeof(path), "%s/%s/%s", f->path, kind, name);
     int fd = open(path, O_RDWR);
     memset(&st, 0, sizeof(st));
+    step *= SPARSE;
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     f->flipped = name;
-    for (uint64_t at = 0; at < (uint64_t)st.st_size; at += (uint64_t)step * SPARSE) {
+    for (uint64_t at = 0; at < (uint64_t)st.st_size; at += step) {
         uint8_t whole;
         assert_int_equal(io_pread(fd, &whole, 1, at), 0);
         for (unsigned bit = 0; bit < 8; bit++) {
-            if (step * SPARSE > 1 && bit != at % 8)
+            if (step > 1 && bit != at % 8)
                 continue;
             try_bit(f, fd, at, whole, bit);
             tried++;
