@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
 # A root filesystem of a few files, for what dlfuse-mkroot does to any: a shell that runs, accounts, units; dracut,
-# ldconfig, ldd and locale-gen are scripts that leave a note. Needs root.
+# ldconfig, ldd, kmod, depmod and locale-gen are scripts that leave a note. Needs root.
 #
 #   small_tree DIR           makes it
 #   small_dlfuse DIR         what 'cmake --install' would leave there, as far as mkroot looks
@@ -28,13 +28,23 @@ small_tree() {
         mkdir -p "$tree$(dirname "$library")"
         cp -L "$library" "$tree$library"
     done < <(ldd /bin/dash | grep -o '/[^ ]*')
-    for name in dracut ldconfig ldd locale-gen sshd ssh-keygen; do
+    for name in dracut ldconfig ldd kmod depmod locale-gen sshd ssh-keygen; do
         printf '#!/bin/sh\n' >"$tree/usr/sbin/$name"
         chmod 755 "$tree/usr/sbin/$name"
     done
-    # dracut: what it was asked for, in place of an initramfs. Its last but one argument is the file.
+    # dracut: what it was asked for and which modules there are, in place of an initramfs. Its last but one argument
+    # is the file.
     # shellcheck disable=SC2016
-    echo 'all=$*; while [ $# -gt 2 ]; do shift; done; echo "$all" >"$1"' >>"$tree/usr/sbin/dracut"
+    echo 'all=$*; while [ $# -gt 2 ]; do shift; done; echo "$all" /lib/modules/$2/* >"$1"' >>"$tree/usr/sbin/dracut"
+    mv "$tree/usr/sbin/kmod" "$tree/usr/bin/"
+    echo 'echo "+ZSTD +XZ"' >>"$tree/usr/bin/kmod"
+    # shellcheck disable=SC2016
+    echo 'cd "/lib/modules/$1" && echo * >modules.dep' >>"$tree/usr/sbin/depmod"
+    for name in plain other; do
+        echo "module $name" >"$tree/usr/lib/modules/6.1.0-10-test/$name.ko"
+    done
+    echo xz >"$tree/usr/lib/modules/6.1.0-10-test/ready.ko.xz"
+    ln -s plain.ko "$tree/usr/lib/modules/6.1.0-10-test/link.ko"
     # shellcheck disable=SC2016
     echo 'while read -r name charset; do [ "$charset" != UTF-8 ] || : >"/usr/lib/locale/$name"; done </etc/locale.gen' >>"$tree/usr/sbin/locale-gen"
     for name in 6.1.0-9 6.1.0-10; do

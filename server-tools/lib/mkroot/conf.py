@@ -153,6 +153,7 @@ KEYS = {
     "node.hook": path,
     "node.keys": listed(path),
     "kernel.package": text(r"[a-z0-9][a-z0-9+._-]*", "linux-image-amd64, or none"),
+    "kernel.compress_modules": boolean,
     "kernel.load": listed(module),
     "kernel.blacklist": listed(module),
     "kernel.drivers": listed(module),
@@ -185,6 +186,7 @@ DEFAULTS = {
     "image.size": "1280M",
     "node.hostname": "dhcp",
     "node.overlay_owner": "keep",
+    "kernel.compress_modules": True,
     "kernel.initramfs": True,
 }
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+from . import modules
 from .run import Failure, run, run_inside, say
 
 MODULE = "usr/lib/dracut/modules.d/90dlfuse"
@@ -28,19 +29,19 @@ def make(tree, conf, out):
         run(["cp", "-a", os.path.join(conf["kernel.dlfuse"], "."), tree.root],
             f"{conf['kernel.dlfuse']} cannot be copied into the tree")
         check_libraries(tree)
-    modules = dracut_modules(tree, conf)
-    say(f"making initrd.img for {version} with dracut ({' '.join(modules)})")
+    parts = dracut_modules(tree, conf)
+    say(f"making initrd.img for {version} with dracut ({' '.join(parts)})")
     # Decompression is on the way of every boot: zstd is several times faster than gzip. Level 9 and not dracut's
     # 15: a ninth of the time to compress, and 1.3% more bytes.
     compress = "zstd -9 -q -T0" if tree.exists("/usr/bin/zstd") else "gzip"
     drivers = conf["kernel.drivers"]
     printed = run_inside(tree.root, [
         "sh", "-euc", 'ldconfig; exec dracut "$@"', "sh", "--force", "--quiet", "--no-hostonly",
-        "--no-hostonly-cmdline", "--reproducible", "--compress", compress, "--add", " ".join(modules),
+        "--no-hostonly-cmdline", "--reproducible", "--compress", compress, "--add", " ".join(parts),
         *(["--add-drivers", " ".join(drivers)] if drivers else []), *(conf["kernel.dracut_args"] or "").split(),
         "/boot/initrd.new", version], "dracut failed")
     # dracut exits 0 when it leaves out a module that was asked for.
-    for module in modules:
+    for module in parts:
         for line in printed.splitlines():
             if f"odule '{module}'" in line and re.search("(cannot|could not|will not) be", line):
                 raise Failure(f"dracut left out the module {module}: {line.strip()}")
@@ -52,8 +53,8 @@ def make(tree, conf, out):
 
 def find_kernel(tree):
     """(version, path of the kernel on the host): the newest that has modules."""
-    modules = tree.resolve("/usr/lib/modules" if tree.exists("/usr/lib/modules") else "/lib/modules")
-    versions = os.listdir(modules) if os.path.isdir(modules) else []
+    place = modules.directory(tree)
+    versions = os.listdir(place) if os.path.isdir(place) else []
     versions.sort(key=lambda version: [int(part) if part.isdigit() else -1 for part in re.split(r"[^0-9]+", version)])
     for version in reversed(versions):
         for place in (f"/boot/vmlinuz-{version}", f"/usr/lib/modules/{version}/vmlinuz"):

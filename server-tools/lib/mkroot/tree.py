@@ -97,7 +97,7 @@ class Tree:
         self.remove(path)
         full = self.resolve(path, follow=False)
         os.symlink(target, full)
-        self._label(full)
+        self.label(full)
 
     def remove(self, path):
         """Removes a file, link or directory with all that is in it; nothing happens where there is none."""
@@ -125,10 +125,11 @@ class Tree:
     def _finish(self, full, mode, owner):
         os.chown(full, *owner)
         os.chmod(full, mode)
-        self._label(full)
+        self.label(full)
 
     @staticmethod
-    def _label(full):
+    def label(full):
+        """The directory's label for what is new in it."""
         try:
             label = os.getxattr(os.path.dirname(full), LABEL, follow_symlinks=False)
         except OSError:
