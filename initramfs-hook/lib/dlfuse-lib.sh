@@ -29,7 +29,7 @@ DLFUSE_UNIT=dlfuse-root.service
 DLFUSE_READY_UNIT=dlfuse-ready.service
 DLFUSE_ENDING_UNIT=dlfuse-ending@
 # Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), fallback (one line,
-# if the root did not come lazily), env, pid.
+# if the root did not come lazily), env, pid, cmdline (what dlfuse-ip.sh has made of the kernel's).
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
 # Public keys that this machine trusts. The directory itself says that there are some: should its keys be missing or
@@ -381,12 +381,13 @@ dlfuse_keep_network() {
     done
 }
 
-# The host name that ip= gives, otherwise the one of a lease; nothing when there is none.
+# The host name that ip= gives, otherwise the one of a lease or of rd.dlfuse.hostname=; nothing when there is none.
 dlfuse_host_name() {
     {
         dlfuse_args ip | sed -n 's/\[[^]]*\]//g; s/^\([^:]*:\)\{4\}\([^:]*\):.*/\2/p'
         # shellcheck disable=SC2086 # patterns
-        sed -n "s/^HOSTNAME=['\"]*\([^'\"]*\).*/\1/p" $DLFUSE_LEASES 2>/dev/null
+        sed -n "s/^HOSTNAME=['\"]*\([^'\"]*\).*/\1/p" $DLFUSE_LEASES 2>/dev/null || :
+        dlfuse_arg rd.dlfuse.hostname
     } | sed -n '/^[A-Za-z0-9][A-Za-z0-9.-]*$/{ p; q; }'
 }
 

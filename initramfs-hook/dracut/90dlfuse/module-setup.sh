@@ -63,10 +63,8 @@ install() {
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
-    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-lib.sh" /usr/lib/dlfuse/dlfuse-lib.sh
-    inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-boot.sh" /usr/lib/dlfuse/dlfuse-boot.sh
-    # Also without systemd in the initramfs: it is the booted system that runs it.
-    for name in dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
+    # The units also without systemd in the initramfs: it is the booted system that runs them.
+    for name in dlfuse-lib.sh dlfuse-boot.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"
     done
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
@@ -80,6 +78,12 @@ install() {
     if dracut_module_included systemd-initrd; then
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-root.service" /usr/lib/dlfuse/dlfuse-root.service
         inst_script "$moddir/dlfuse-generator.sh" "$systemdutildir/system-generators/dracut-dlfuse-generator"
+        inst_simple "$moddir/dlfuse-pass-ip.sh" /usr/lib/dlfuse/dlfuse-pass-ip.sh
+        inst_simple "$dracutsysrootdir/usr/lib/dlfuse/dlfuse-ip.service" "$systemdsystemunitdir/dlfuse-ip.service"
+        mkdir -p "$initdir$systemdsystemunitdir/sysinit.target.wants"
+        ln -sf ../dlfuse-ip.service "$initdir$systemdsystemunitdir/sysinit.target.wants/dlfuse-ip.service"
+    else
+        inst_hook cmdline 10 "$moddir/dlfuse-pass-ip.sh"
     fi
     dracut_need_initqueue
 }

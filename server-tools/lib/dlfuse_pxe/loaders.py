@@ -4,19 +4,28 @@ How a machine gets its address without asking for it twice:
 
   The inventory has it       a complete ip=, the same for all loaders.
   Otherwise, ip = firmware   iPXE knows address, netmask and gateway and puts them in. GRUB knows the address; the rest is the
-                             [network]'s, if there is one only. pxelinux has ip=ADDRESS:SERVER:GATEWAY:NETMASK (IPAPPEND 1),
-                             which initramfs-tools takes. dracut 059 does not: no autoconf field is DHCP to it, and DHCP with an
-                             address an error; systemd's generator wants an interface. There the initramfs asks again.
+                             [network]'s, if there is one only. pxelinux appends ip=ADDRESS:SERVER:GATEWAY:NETMASK and BOOTIF=01-MAC
+                             (IPAPPEND 3), which initramfs-tools takes. dracut 059 does not: no autoconf field is DHCP to it,
+                             and DHCP with an address an error; systemd's generator wants an interface. There the initramfs
+                             makes what we write for GRUB of the two, before anything reads them (dlfuse-ip.sh).
+                             A name server and the host name it has of us, or not at all: where a URL has a name and the
+                             [network] no name server, it asks again, and with interface, which pxelinux cannot say.
   ip = dhcp                  The initramfs asks.
 
 Which interface that is: dracut gets ifname=bootnet:MAC, a rule for udev, so that ip=…:bootnet:… is right whatever names the
 kernel and the policy of systemd would give. initramfs-tools finds the interface of BOOTIF= by its MAC address.
 """
 
+import ipaddress
+import re
+
 from .inventory import COMMAND_LINE_BYTES, Faulty
 
 INTERFACE = "bootnet"
 RETRY_SECONDS = 10
+# What a loader says beside our words: file names, and with IPAPPEND 3 four addresses and a MAC address.
+LOADER_CHARACTERS = 64
+IPAPPEND_CHARACTERS = 96
 
 
 def file_mac(mac):
@@ -48,21 +57,48 @@ def dhcp_words(machine, mac):
     return [f"ip=:::::{interface}:dhcp" if interface else "ip=dhcp"] + words
 
 
+def nameserver_words(machine):
+    return [f"nameserver={server}" for server in machine.network.nameservers] if machine.network else []
+
+
 def inventory_words(machine, mac):
     """Of a machine with an address of its own."""
     network = machine.network
     words = static_words(machine, mac, machine.address, network.gateway, network.subnet.netmask, machine.name)
-    return words + [f"nameserver={server}" for server in network.nameservers]
+    return words + nameserver_words(machine)
+
+
+def unappended_words(machine):
+    """What pxelinux does not say beside the address."""
+    return ([f"rd.dlfuse.hostname={machine.name}"] if machine.name else []) + nameserver_words(machine)
+
+
+def is_address(host):
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def lacks_nameserver(machine):
+    """Whether a URL that the initramfs is given has a name, and nobody is said who knows it."""
+    if nameserver_words(machine) or any(word.startswith("nameserver=") for word in machine.args):
+        return False
+    hosts = re.findall(r"https?://(?:[^/@]*@)?(\[[^]]*\]|[^/:?]*)", " ".join([machine.manifest, *machine.args]))
+    return not all(is_address(host) for host in hosts)
 
 
 def asks_itself(machine):
     return machine.ip == "dhcp" and not machine.address
 
 
-def command_line(machine, network_words):
+def command_line(machine, network_words, appended=0):
+    """All kernel arguments; appended is how many characters the loader may add of its own accord."""
     words = [f"root=dlfuse:{machine.manifest}", *network_words, *machine.args]
-    if len(" ".join(words)) >= COMMAND_LINE_BYTES - 64:
-        raise Faulty([(None, f"{machine.title}: its kernel arguments are too long, over {COMMAND_LINE_BYTES - 64} characters")])
+    most = COMMAND_LINE_BYTES - LOADER_CHARACTERS - appended
+    if len(" ".join(words)) >= most:
+        raise Faulty([(None, f"{machine.title}: its kernel arguments are too long, over {most} characters")])
     return words
 
 
@@ -80,12 +116,12 @@ def pxelinux(machine, mac):
         words = []
     elif machine.address:
         words = inventory_words(machine, mac)
-    elif machine.initramfs == "initramfs-tools" and not asks_itself(machine) and not machine.interface:
-        words = []
-        append = 3  # ip= and BOOTIF=
-    else:
+    elif asks_itself(machine) or machine.interface or lacks_nameserver(machine):
         words = dhcp_words(machine, mac)
         append = 0 if mac or machine.interface else 2  # BOOTIF=
+    else:
+        words = unappended_words(machine)
+        append = 3  # ip= and BOOTIF=
     lines = [
         f"# {about(machine)}",
         "DEFAULT dlfuse",
@@ -94,7 +130,7 @@ def pxelinux(machine, mac):
         "LABEL dlfuse",
         f"    LINUX {machine.kernel}",
         f"    INITRD {machine.initrd}",
-        f"    APPEND {' '.join(command_line(machine, words))}",
+        f"    APPEND {' '.join(command_line(machine, words, IPAPPEND_CHARACTERS if append else 0))}",
     ]
     if append:
         lines.append(f"    IPAPPEND {append}")
@@ -175,7 +211,7 @@ def grub(machine, mac):
     elif machine.network and machine.network.dhcp != "proxy" and not asks_itself(machine):
         network = machine.network
         words = static_words(machine, mac or own, "$net_default_ip", network.gateway, network.subnet.netmask, machine.name)
-        words += [f"nameserver={server}" for server in network.nameservers]
+        words += nameserver_words(machine)
     else:
         words = dhcp_words(machine, mac or own)
     words = [word.replace(f"BOOTIF=01-{own}", "BOOTIF=$dlfuse_bootif") for word in words]
