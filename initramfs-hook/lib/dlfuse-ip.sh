@@ -86,7 +86,7 @@ dlfuse_complete_ip() (
 
 # dlfuse_pass_on_ip: before anything reads ip=. Done once, and nothing where there is nothing to complete.
 dlfuse_pass_on_ip() {
-    local completed=$DLFUSE_STATE/cmdline
+    local completed="$DLFUSE_STATE/cmdline"
     ! dlfuse_is_mounted "$DLFUSE_CMDLINE" || return 0
     mkdir -p "$DLFUSE_STATE"
     if ! dlfuse_complete_ip "$DLFUSE_CMDLINE" >"$completed"; then
