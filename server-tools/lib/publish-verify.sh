@@ -112,13 +112,27 @@ verify_lengths() {
         "$WORK/verify/answers" "$WORK/needed" >"$WORK/verify/wrong"
 }
 
+# verify_digest PATH SHA256: says what is wrong. A connection that breaks is no damage yet: once more.
+verify_digest() {
+    local got why=$WORK/verify/why.$BASHPID try
+    for try in 1 2; do
+        if got=$(curl --silent --show-error --fail --location --connect-timeout 15 --speed-limit 1 --speed-time 30 \
+            "$VERIFY_BASE$1" 2>"$why" | sha256sum); then
+            [ "${got%% *}" = "$2" ] || echo "$1: another SHA-256 than $2"
+            return
+        fi
+        sleep "$try"
+    done
+    echo "$1: $(head -n 1 "$why")"
+}
+
 # Of what has the right length.
 verify_digests() {
+    export -f verify_digest
+    export WORK VERIFY_BASE
     # shellcheck disable=SC2016 # for the other shell
     awk -F '[: ]' 'FILENAME == ARGV[1] { wrong[$1]; next } !($1 in wrong) { print $1, $3 }' "$WORK/verify/wrong" "$WORK/needed" |
-        BASE=$VERIFY_BASE xargs -r -P 4 -n 2 bash -c '
-            got=$(curl --silent --fail --location --connect-timeout 15 --speed-limit 1 --speed-time 30 "$BASE$1" | sha256sum)
-            [ "${got%% *}" = "$2" ] || echo "$1: another SHA-256 than $2"' _ >"$WORK/verify/changed"
+        xargs -r -P 4 -n 2 bash -o pipefail -c 'verify_digest "$@"' _ >"$WORK/verify/changed"
     cat "$WORK/verify/changed" >>"$WORK/verify/wrong"
 }
 
