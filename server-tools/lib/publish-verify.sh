@@ -116,12 +116,12 @@ verify_lengths() {
 verify_digest() {
     local got why=$WORK/verify/why.$BASHPID try
     for try in 1 2; do
+        [ "$try" = 1 ] || sleep 1
         if got=$(curl --silent --show-error --fail --location --connect-timeout 15 --speed-limit 1 --speed-time 30 \
             "$VERIFY_BASE$1" 2>"$why" | sha256sum); then
             [ "${got%% *}" = "$2" ] || echo "$1: another SHA-256 than $2"
             return
         fi
-        sleep "$try"
     done
     echo "$1: $(head -n 1 "$why")"
 }

@@ -5,7 +5,7 @@
 
 The port that it got is written to FILE when it listens. The log is access-log.py's. As a module:
 class Server. Each line of a rules file is a rule; the first that fits a request is applied, without
-one the answer passes as it is. `#` begins a comment.
+one the answer passes as it is. `#` begins a comment. A HEAD is answered rightly, and fits no rule.
 
     TARGET [nth=A[-[B]]] [for=SECONDS] [chance=P] FAULT [KEY=VALUE]...
 
@@ -796,10 +796,13 @@ class Server:
             self.requests += 1
         said = {name: request.headers[name] for name in FORWARDED if name in request.headers}
         answer = self.fetch(request.path, request.range, said)
-        rule = self.rule(request.kinds(), request.path)
+        head_only = request.method == "HEAD"
+        rule = None if head_only else self.rule(request.kinds(), request.path)
         before = client.sent
         try:
-            if rule:
+            if head_only:
+                client.send(answer.head())
+            elif rule:
                 FAULTS[rule.fault](client, request, answer, **rule.arguments)
             else:
                 right(client, answer)
@@ -820,7 +823,7 @@ class Server:
             return
         asked = request.headers.get("range", "-")
         with self.lock, open(self.log, "a", encoding="utf-8") as log:
-            log.write(f"GET\t{request.path}\t{code:03d}\t{sent}\t{asked}\t0\t0\n")
+            log.write(f"{request.method}\t{request.path}\t{code:03d}\t{sent}\t{asked}\t0\t0\n")
 
 
 def tls_context(certificate, key):
