@@ -202,6 +202,7 @@ static int open_image(struct mount *m, struct dlf_err *err)
         .cache_fd = -1,
         .cache_bytes = o->cache_bytes,
         .prefetch = o->prefetch,
+        .hedge = o->hedge,
         .boot = o->boot,
         .fill_rate = o->fill_rate,
         .fill_delay_ms = o->fill_delay_ms,

@@ -30,6 +30,7 @@ struct dlf_image_config {
     const char *cache_name;        /* of cache_fd's file, for messages; kept by the caller */
     uint64_t cache_bytes;          /* of content held at a time */
     bool prefetch;
+    bool hedge;             /* see dlf_sched_hedge */
     bool boot;              /* use the boot pack, if there is one */
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
     uint32_t fill_delay_ms; /* where there is a boot pack: at most, a random time after ready */

@@ -216,6 +216,7 @@ static int open_layers(struct dlf_image *im, const struct dlf_image_config *conf
     if (!im->sched)
         return dlf_fail(err, ENOMEM, "cannot start the scheduler's thread");
     dlf_sched_fill_rate(im->sched, config->fill_rate);
+    dlf_sched_hedge(im->sched, config->hedge);
     return dlf_image_head_get(im, config, start_us, err);
 }
 

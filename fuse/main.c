@@ -32,6 +32,7 @@ static const char help[] =
     "  -o cache=SIZE  most bytes of the image in RAM: 512M, 2G, 50% (of RAM, the default)\n"
     "  -o fill=0      do not fetch what nobody reads (default 1)\n"
     "  -o prefetch=0  do not read ahead (default 1)\n"
+    "  -o hedge=0     do not make requests again that stay silent (default 1)\n"
     "  -o boot=0      do not use the image's boot pack (default 1)\n"
     "  -o fillrate=SIZE     bytes a second that the fill takes at most; 0, the default: no limit\n"
     "  -o filldelay=SECONDS with a boot pack the fill begins a random time after the boot, at "

@@ -167,6 +167,8 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
         ok = read_switch(value, &o->fill);
     else if (strcmp(name, "prefetch") == 0)
         ok = read_switch(value, &o->prefetch);
+    else if (strcmp(name, "hedge") == 0)
+        ok = read_switch(value, &o->hedge);
     else if (strcmp(name, "boot") == 0)
         ok = read_switch(value, &o->boot);
     else if (strcmp(name, "fillrate") == 0)
@@ -261,6 +263,7 @@ int dlf_options_parse(struct dlf_options *options, int argc, char **argv, struct
         .cache_bytes = ram_percent(CACHE_PERCENT),
         .fill = true,
         .prefetch = true,
+        .hedge = true,
         .boot = true,
         .fill_delay_ms = FILL_DELAY_S * 1000,
         .ending_ms = ENDING_S * 1000,

@@ -24,6 +24,7 @@ struct dlf_options {
     uint64_t cache_bytes; /* UINT64_MAX in download */
     bool fill;
     bool prefetch;
+    bool hedge;             /* make silent requests a second time */
     bool boot;              /* use the boot pack */
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
     uint32_t fill_delay_ms; /* at most, after ready */

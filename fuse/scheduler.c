@@ -56,6 +56,9 @@ void dlf_sched_take_inbox(struct dlf_sched *s)
         f->rounds = 0;
         f->taken = false;
         f->overtook = false;
+        f->twin = false;
+        f->hedged = false;
+        f->hedge = NULL;
         if (!dlf_run_attach(s, f))
             dlf_sched_enqueue(s, f);
     }
@@ -109,7 +112,8 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
             when = f->not_before_ms;
         if (best && dlf_fetch_class(f) >= dlf_fetch_class(best))
             continue;
-        if (!class_may_run(s, dlf_fetch_class(f))) {
+        /* A twin is there because requests are silent: these do not count. */
+        if (!f->twin && !class_may_run(s, dlf_fetch_class(f))) {
             s->demand_waits |= dlf_fetch_class(f) == DLF_DEMAND;
             continue;
         }
@@ -139,11 +143,11 @@ static bool is_late(struct dlf_fetch *f, uint64_t now, uint64_t *wait_until)
     return true;
 }
 
-static void time_out(struct dlf_fetch *f, const char *why)
+static void time_out(struct dlf_sched *s, struct dlf_fetch *f, const char *why)
 {
     struct dlf_err err;
     dlf_fail(&err, ETIMEDOUT, "the time is up: %.500s", why);
-    f->done(f, -ETIMEDOUT, NULL, &err);
+    dlf_fetch_end(s, f, -ETIMEDOUT, NULL, &err);
 }
 
 /* What is in a request fails in time as well: a server may bring a byte now and then for ever. */
@@ -158,7 +162,7 @@ static void expire_run(struct dlf_sched *s, struct run *run, uint64_t now, uint6
                  dlf_source_mirror_base(s->source, run->get.mirror), run->path,
                  run->position - run->get.offset, (dlf_now_us() - run->begun_us) / 1000);
         dlf_run_drop(run, i);
-        time_out(f, why.msg);
+        time_out(s, f, why.msg);
     }
 }
 
@@ -173,7 +177,8 @@ static void expire(struct dlf_sched *s, uint64_t *wait_until)
             struct dlf_err last;
             dlf_sched_last_failure(s, &last);
             dlf_sched_unlink(s, link);
-            time_out(f, last.msg);
+            time_out(s, f, last.msg);
+            link = &s->queue; /* the piece before it may be gone, too */
         } else {
             link = &f->next;
         }
@@ -224,6 +229,7 @@ static void *scheduler_thread(void *cookie)
                 wait_until = dlf_now_ms() + 100; /* out of memory: it may pass */
                 break;
             }
+        dlf_sched_hedges(s, &wait_until);
         uint64_t now = dlf_now_ms();
         dlf_source_poll(s->source, wait_until > now ? (unsigned)(wait_until - now) : 0);
     }
@@ -249,11 +255,11 @@ struct dlf_sched *dlf_sched_new(struct dlf_source *source, uint32_t piece_max, b
     return s;
 }
 
-static void shut_down_piece(struct dlf_fetch *f)
+static void shut_down_piece(struct dlf_sched *s, struct dlf_fetch *f)
 {
     struct dlf_err err;
     dlf_fail(&err, ESHUTDOWN, "the node is shutting down");
-    f->done(f, -ESHUTDOWN, NULL, &err);
+    dlf_fetch_end(s, f, -ESHUTDOWN, NULL, &err);
 }
 
 void dlf_sched_stop(struct dlf_sched *s)
@@ -280,13 +286,16 @@ void dlf_sched_free(struct dlf_sched *s)
         run->busy = false; /* no more pieces are added to it */
         for (unsigned k = run->next; k < count; k++)
             if (run->pieces[k])
-                shut_down_piece(run->pieces[k]);
-        free(run->buffer);
-        free(run->pieces);
+                shut_down_piece(s, run->pieces[k]);
+        run->count = 0;
     }
     /* done may submit again: go on until nothing comes. */
     for (dlf_sched_take_inbox(s); s->queue; dlf_sched_take_inbox(s))
-        shut_down_piece(dlf_sched_unlink(s, &s->queue));
+        shut_down_piece(s, dlf_sched_unlink(s, &s->queue));
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
+        free(s->runs[i].buffer);
+        free(s->runs[i].pieces);
+    }
     dlf_source_free(s->source);
     pthread_mutex_destroy(&s->inbox_lock);
     free(s);
@@ -306,6 +315,11 @@ void dlf_sched_submit(struct dlf_sched *s, struct dlf_fetch *fetch)
 void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
 {
     atomic_store_explicit(&s->fill_rate, bytes_per_s, memory_order_relaxed);
+}
+
+void dlf_sched_hedge(struct dlf_sched *s, bool on)
+{
+    atomic_store_explicit(&s->hedging, on, memory_order_relaxed);
 }
 
 bool dlf_sched_sends_whole(const struct dlf_sched *s)
@@ -361,6 +375,8 @@ void dlf_sched_stats(const struct dlf_sched *s, struct dlf_sched_stats *stats)
     stats->index_bytes = atomic_load_explicit(&s->index_bytes, memory_order_relaxed);
     stats->boot_bytes = atomic_load_explicit(&s->boot_bytes, memory_order_relaxed);
     stats->overtaken = atomic_load_explicit(&s->overtaken, memory_order_relaxed);
+    stats->hedged = atomic_load_explicit(&s->hedged, memory_order_relaxed);
+    stats->hedges_won = atomic_load_explicit(&s->hedges_won, memory_order_relaxed);
     stats->connections = atomic_load_explicit(&s->connections, memory_order_relaxed);
     dlf_source_pace(s->source, &stats->pace);
     stats->failed_attempts = atomic_load_explicit(&s->failed_attempts, memory_order_relaxed);

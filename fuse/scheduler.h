@@ -11,9 +11,11 @@
  * submitted from within the done of one of its pieces are taken from the stream as they pass. Where
  * somebody waits for a piece that the stream will bring later than a request of the piece's own
  * would, it is asked for separately. A stream that breaks leaves ordinary pieces. From a mirror
- * that sends the whole object for a range every object streams, and nothing overtakes. A piece that
- * fails is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts
- * anew, for ever, unless it has a deadline or is asked for once.
+ * that sends the whole object for a range every object streams, and nothing overtakes. Where
+ * somebody waits for a request that stays silent for longer than 99 of a hundred did, his pieces
+ * are asked for again elsewhere, and what comes first counts (dlf_sched_hedge). A piece that fails
+ * is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts anew, for
+ * ever, unless it has a deadline or is asked for once.
  *
  * The queue's bound is its users': parked reads, the read-ahead window and the fill window.
  */
@@ -74,6 +76,9 @@ struct dlf_fetch {
     bool unreached; /* one of tried did not answer, or not as a server of objects does */
     bool taken;
     bool overtook; /* it had a request of its own, though a longer transfer would have brought it */
+    bool twin;     /* it is one: the scheduler's, for a piece that is asked for a second time */
+    bool hedged;   /* its request was silent, and it was asked for again */
+    struct hedge *hedge; /* that way of it, until it ends; else NULL */
 };
 
 struct dlf_sched_stats {
@@ -83,6 +88,8 @@ struct dlf_sched_stats {
     uint64_t index_bytes;              /* of verified pieces in the index */
     uint64_t boot_bytes;               /* of verified pieces in the boot pack */
     uint64_t overtaken;                /* pieces that were asked for beside a longer transfer */
+    uint64_t hedged;                   /* requests that were made again, being silent */
+    uint64_t hedges_won;               /* pieces that the second request brought first */
     unsigned connections;              /* requests at a time that the network asks for */
     struct dlf_pace pace;
     uint64_t failed_attempts;
@@ -121,6 +128,9 @@ void dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);
 
 /* Bytes a second that fill takes at most; 0: no limit but what its class has. Any thread. */
 void dlf_sched_fill_rate(struct dlf_sched *sched, uint64_t bytes_per_s);
+
+/* May silent requests be made again? At first they may not. Any thread. */
+void dlf_sched_hedge(struct dlf_sched *sched, bool on);
 
 /* Makes the scheduler look again at what is queued. Any thread, locks may be held. */
 void dlf_sched_kick(struct dlf_sched *sched);

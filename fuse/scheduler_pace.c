@@ -177,7 +177,7 @@ static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dl
         return false; /* until bytes come, or the source calls it stalled */
     for (unsigned i = run->next; i < run->count; i++) {
         struct dlf_fetch *f = run->pieces[i];
-        if (!f || dlf_fetch_class(f) != DLF_DEMAND)
+        if (!f || f->hedge || dlf_fetch_class(f) != DLF_DEMAND)
             continue;
         if (run_eta_us(run, pace, rate, f->offset + f->length, now) <=
             fresh_us(pace, rate, f->length) + OVERTAKE_GAIN_US) {

@@ -1,7 +1,8 @@
 /*
  * What the scheduler's files share: scheduler.c (the thread, the inbox, what goes next),
  * scheduler_run.c (one request and its pieces), scheduler_pace.c (how many and how long, from what
- * was measured; who overtakes). Nobody else includes it.
+ * was measured; who overtakes), scheduler_hedge.c (what is asked for twice). Nobody else includes
+ * it.
  *
  * The queue, the runs and every piece's private fields belong to the scheduler's thread.
  */
@@ -12,9 +13,19 @@
 
 #include "format/manifest.h"
 #include "fuse/scheduler.h"
+#include "fuse/waits.h"
 
 /* Pieces in one range request; with 64 KiB chunks other limits come first. */
 #define RUN_PIECES_MAX 256
+
+/* Pieces that are asked for a second time. */
+#define HEDGES_MAX 32
+
+struct hedge {
+    struct dlf_fetch twin; /* first: its done gets its address */
+    struct dlf_sched *sched;
+    struct dlf_fetch *of; /* NULL: not in use */
+};
 
 /* Where a run was at that time; us 0: no byte has come yet. */
 struct mark {
@@ -32,7 +43,7 @@ struct run {
     enum dlf_class class;
     char path[DLF_OBJECT_PATH_MAX];
     struct dlf_sha256 object;
-    struct dlf_fetch **pieces; /* NULL: it overtook, or its time was up */
+    struct dlf_fetch **pieces; /* NULL: it overtook, came in another way, or its time was up */
     unsigned room;
     unsigned count;
     unsigned next;   /* the first piece that is not complete */
@@ -40,6 +51,10 @@ struct run {
     uint8_t *buffer; /* for a piece that comes in parts, made at first use */
     uint32_t buffer_size;
     uint64_t begun_us;
+    uint64_t heard_us;    /* when bytes came last; begun_us before the first */
+    bool noted;           /* how long the first one took */
+    bool overdue;         /* nothing came for too long, at the last look */
+    bool unwanted;        /* its last piece came in another way: to be ended */
     struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
     uint64_t position;    /* offset in the object of the byte that comes next */
     uint64_t passed;      /* and of the first one that no piece has been given yet */
@@ -66,6 +81,7 @@ struct dlf_sched {
     bool stop;
     bool retire;
     atomic_bool announces;
+    atomic_bool hedging;
     atomic_bool sends_whole;        /* the mirror that was asked last does */
     atomic_uint_fast64_t fill_rate; /* bytes a second; 0: no limit */
 
@@ -82,12 +98,17 @@ struct dlf_sched {
     uint64_t demand_us;    /* when a demand was asked for last; 0: never */
     uint64_t fill_next_us; /* before it the fill's rate allows no request */
     uint64_t reconsidered_us;
-    uint64_t said_ms; /* when the log spoke of bad objects last; 0: never */
+    uint64_t said_ms;       /* when the log spoke of bad objects last; 0: never */
+    struct dlf_waits waits; /* for the first byte of requests that somebody waited for */
+    unsigned spent;         /* by hedges, given back by requests; see scheduler_hedge.c */
+    struct hedge hedges[HEDGES_MAX];
 
     atomic_uint_fast64_t class_bytes[DLF_CLASSES];
     atomic_uint_fast64_t index_bytes;
     atomic_uint_fast64_t boot_bytes;
     atomic_uint_fast64_t overtaken;
+    atomic_uint_fast64_t hedged;
+    atomic_uint_fast64_t hedges_won;
     atomic_uint connections;
     atomic_uint_fast64_t failed_attempts;
     atomic_uint_fast64_t bad_digests;
@@ -125,6 +146,9 @@ bool dlf_run_attach(struct dlf_sched *sched, struct dlf_fetch *fetch);
 /* Takes a piece out of a run that may be bringing it. A run that is left without one is cut off. */
 void dlf_run_drop(struct run *run, unsigned piece);
 
+/* Is there a piece in it that has not come? */
+bool dlf_run_wants_more(struct run *run);
+
 /* Sets sched->limits from what was measured. */
 void dlf_sched_set_limits(struct dlf_sched *sched);
 
@@ -136,5 +160,23 @@ void dlf_sched_note_run(struct dlf_sched *sched, enum dlf_class class, uint64_t 
  * stay where they are: then it wants to be called again in some milliseconds.
  */
 bool dlf_sched_reconsider(struct dlf_sched *sched);
+
+/*
+ * Queues once more what somebody waits for in requests that have been silent for too long, and ends
+ * those that nobody needs any more. *wait_until becomes the time at which the queue, or this, wants
+ * to be looked at again, if that is sooner.
+ */
+void dlf_sched_hedges(struct dlf_sched *sched, uint64_t *wait_until);
+
+/* A request for what somebody waits for begins, no second one: it allows a part of a hedge. */
+void dlf_hedge_note_request(struct dlf_sched *sched);
+
+/* A run's first byte came after so long. */
+void dlf_hedge_note_wait(struct dlf_sched *sched, struct run *run, uint64_t us);
+
+/* The piece's end, wherever it comes from: as done. It is in no queue and no run; its twin is taken
+ * out of where it is, so neither queue nor runs are the same afterwards. */
+void dlf_fetch_end(struct dlf_sched *sched, struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                   const struct dlf_err *err);
 
 #endif

@@ -56,12 +56,13 @@ static void give_up_object(struct dlf_sched *s, struct dlf_fetch *f, int rc,
 {
     struct dlf_sha256 object = f->object;
     struct dlf_fetch **link = &s->queue;
-    f->done(f, rc, NULL, err);
+    dlf_fetch_end(s, f, rc, NULL, err);
     while (*link) {
         f = *link;
         if (f->replaceable && dlf_sha256_equal(&f->object, &object)) {
             dlf_sched_unlink(s, link);
-            f->done(f, rc, NULL, err);
+            dlf_fetch_end(s, f, rc, NULL, err);
+            link = &s->queue; /* the piece before it may be gone, too */
         } else {
             link = &f->next;
         }
@@ -81,7 +82,7 @@ static void say_trouble(const struct dlf_sched *s, const struct dlf_fetch *f,
                         const struct dlf_err *err)
 {
     bool unreached = f->unreached || f->tried != dlf_source_all(s->source);
-    if (dlf_fetch_class(f) == DLF_DEMAND && !f->replaceable)
+    if (dlf_fetch_class(f) == DLF_DEMAND && !f->replaceable && !f->twin)
         dlf_trouble(unreached ? DLF_TROUBLE_UNREACHABLE : DLF_TROUBLE_UNUSABLE, err->msg);
 }
 
@@ -95,6 +96,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
 {
     f->tried |= (uint32_t)1 << mirror;
     f->unreached |= rc != -ENOENT && rc != -EBADMSG;
+    f->hedged = f->hedge != NULL;
     pthread_mutex_lock(&s->inbox_lock);
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
@@ -105,7 +107,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
             return;
         }
         if (f->once) {
-            f->done(f, rc, NULL, err);
+            dlf_fetch_end(s, f, rc, NULL, err);
             return;
         }
         /* The source reports mirrors that do not answer; this is about an object that is bad. */
@@ -147,19 +149,24 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
         return false;
     }
     dlf_sched_count(bytes_counter(s, f), f->length);
-    dlf_sched_count(&s->recovered, f->tried || f->rounds);
+    dlf_sched_count(&s->recovered, !f->twin && (f->tried || f->rounds));
     if (f->rounds)
         dlf_trouble_over();
     run->next++;
-    f->done(f, 0, bytes, NULL);
+    dlf_fetch_end(s, f, 0, bytes, NULL);
     return true;
 }
 
 static void note_arrival(struct run *run, uint64_t offset, size_t size)
 {
+    uint64_t now = dlf_now_us();
     run->position = offset + size;
-    if (!run->marks[1].us)
-        run->marks[0] = run->marks[1] = (struct mark){dlf_now_us(), run->position};
+    run->heard_us = now;
+    run->overdue = false;
+    if (run->marks[1].us)
+        return;
+    run->marks[0] = run->marks[1] = (struct mark){now, run->position};
+    dlf_hedge_note_wait(run->sched, run, now - run->begun_us);
 }
 
 static bool same_place(const struct dlf_fetch *a, const struct dlf_fetch *b)
@@ -180,7 +187,7 @@ static void complete_pieces(struct run *run, const uint8_t *bytes)
     } while (f && f->offset == offset && f->length == length);
 }
 
-static bool wants_more(struct run *run)
+bool dlf_run_wants_more(struct run *run)
 {
     while (run->next < run->count && !run->pieces[run->next])
         run->next++;
@@ -225,7 +232,7 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         size -= n;
     }
     /* What nobody wants any more is cut off; a range is, when it is not yet complete. */
-    return wants_more(run) || (!run->stream && run->pieces[run->count - 1]);
+    return dlf_run_wants_more(run) || (!run->stream && run->pieces[run->count - 1]);
 }
 
 void dlf_run_drop(struct run *run, unsigned piece)
@@ -263,6 +270,7 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         if (f)
             piece_failed(s, f, get->mirror, rc, &until_ms, &full);
     }
+    run->count = run->next;
 }
 
 /* May f ride along with the run that begins with head? */
@@ -459,6 +467,10 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     dlf_object_path(run->path, head->kind, &head->object);
     run->sched = s;
     run->begun_us = dlf_now_us();
+    run->heard_us = run->begun_us;
+    run->noted = stream; /* as long as all of it: not a usual one */
+    run->overdue = false;
+    run->unwanted = false;
     run->marks[0] = run->marks[1] = (struct mark){0};
     run->get = question(run, head);
     run->position = run->get.offset;
@@ -470,5 +482,7 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
                           memory_order_relaxed);
     if (!stream)
         dlf_sched_note_run(s, run->class, run->get.length, strcmp(head->kind, "index") != 0);
+    if (run->class == DLF_DEMAND && !head->twin)
+        dlf_hedge_note_request(s);
     return true;
 }

@@ -512,6 +512,18 @@ void dlf_transfer_end(struct transfer *t, int rc)
     conclude(t, rc);
 }
 
+void dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get)
+{
+    for (unsigned i = 0; i < source->transfer_count; i++) {
+        struct transfer *t = &source->transfers[i];
+        if (t->get != get)
+            continue;
+        dlf_fail(&t->err, ECANCELED, "not wanted any more");
+        dlf_transfer_end(t, -ECANCELED);
+        return;
+    }
+}
+
 /* A request is over. */
 static void finish(struct dlf_source *source, CURLMsg *msg)
 {

@@ -143,6 +143,9 @@ bool dlf_source_free_slot(const struct dlf_source *source);
 /* Begins get at mirror. Needs a free slot. -ENOMEM, or -EIO when curl refuses; then no callback. */
 int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror);
 
+/* Ends get, which runs: done gets -ECANCELED. Not from within a callback. */
+void dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get);
+
 /* Moves bytes and calls callbacks; waits up to timeout_ms when there is nothing to do. */
 void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 

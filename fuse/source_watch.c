@@ -72,7 +72,9 @@ void dlf_transfer_mark(struct transfer *t, int rc)
     struct dlf_mirrors *mirrors = &t->source->mirrors;
     unsigned i = t->get->mirror;
     struct dlf_attempt_failure failure = {.begun_ms = t->begun_ms, .now_ms = dlf_now_ms()};
-    if (rc == 0 || rc == -ECANCELED) {
+    if (rc == -ECANCELED && !t->checked) {
+        dlf_mirrors_blame(mirrors, i); /* it stayed silent until another one had answered */
+    } else if (rc == 0 || rc == -ECANCELED) {
         if (!t->probe)
             dlf_mirrors_succeeded(mirrors, i, t->begun_ms);
         note_speed(t);

@@ -80,7 +80,7 @@ struct number {
     bool counter;
     uint64_t value;
 };
-#define NUMBERS 30
+#define NUMBERS 32
 
 static void count_numbers(struct number numbers[NUMBERS], const struct dlf_index_head *head,
                           const struct dlf_image_stats *s)
@@ -110,6 +110,8 @@ static void count_numbers(struct number numbers[NUMBERS], const struct dlf_index
         {"index_bytes", true, s->sched.index_bytes},
         {"boot_bytes", true, s->sched.boot_bytes},
         {"overtaken_chunks", true, s->sched.overtaken},
+        {"hedged_requests", true, s->sched.hedged},
+        {"hedges_won", true, s->sched.hedges_won},
         {"round_trip_us", false, s->sched.pace.rtt_us},
         {"bandwidth_bytes_per_s", false, s->sched.pace.bytes_per_s},
         {"connections", false, s->sched.connections},

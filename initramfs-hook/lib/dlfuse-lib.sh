@@ -175,7 +175,7 @@ dlfuse_store_options() {
 # The mount options that the kernel arguments ask for.
 dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
-    for name in cache fill filldelay fillrate prefetch boot ending report; do
+    for name in cache fill filldelay fillrate prefetch hedge boot ending report; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
         options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
     done

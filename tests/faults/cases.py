@@ -66,6 +66,11 @@ def harmless(name, *rules, **more):
     case(name, "right", *rules, still=("failed_attempts", "bad_digests"), **more)
 
 
+def hedged(name, *rules):
+    """The answer is not awaited to its end: somebody waits, and a second request brings it."""
+    case(name, "right", *rules, within=5, moved=("hedged_requests", "hedges_won"))
+
+
 def lasting(name, *rules, says, moved=FAILED, **more):
     """The fault stays until the server is healed."""
     case(name, "eio", *rules, says=says, moved=moved, within=12, **more)
@@ -88,7 +93,8 @@ lasting("refused-for-ever", "pack nth=1 away", says=SHUT)
 lasting("refused-unmounted", "pack nth=1 away", says=SHUT, heal=False)
 passing("reset-at-connect", "page,pack close-after", "connect nth=2-4 reset", says=SHUT)
 passing("closed-at-connect", "page,pack close-after", "connect nth=2-4 close", says=SHUT)
-passing("silent", "pack nth=1 stall", within=STALL_S + 6, says="too slow|no byte")
+passing("silent", "pack nth=1 stall", options="hedge=0", within=STALL_S + 6, says="too slow|no byte")
+hedged("silent-hedged", "pack nth=1 stall")
 lasting("silent-for-ever", "pack stall", says="too slow|no byte|time is up")
 lasting("silent-unmounted", "pack stall", says="too slow|no byte|time is up", heal=False)
 case("one-connection-others-wait", "right", "connect limit n=1 then=wait", within=6 * STALL_S)
@@ -102,11 +108,13 @@ GROUP[0] = "header"
 both("no-answer", "no-answer", "Empty reply")
 both("no-answer-but-reset", "no-answer-reset", "reset")
 both("reset-in-header", "reset-header", "reset")
-passing("stall-in-header", "pack nth=1 stall-header", within=STALL_S + 6, says="too slow|no byte")
+passing("stall-in-header", "pack nth=1 stall-header", options="hedge=0", within=STALL_S + 6, says="too slow|no byte")
+hedged("stall-in-header-hedged", "pack nth=1 stall-header")
 lasting("stall-in-header-for-ever", "pack stall-header", says="too slow|no byte|time is up")
 both("header-truncated", "truncate-header", "HTTP|header|Empty reply|Content-Range|status")
 harmless("drip-in-header", "pack nth=1-2 drip-header rate=150", within=12)
-passing("drip-in-header-too-slow", "pack nth=1 drip-header rate=10", within=STALL_S + 6, says="too slow|no byte")
+passing("drip-in-header-too-slow", "pack nth=1 drip-header rate=10", options="hedge=0", within=STALL_S + 6, says="too slow|no byte")
+hedged("drip-in-header-too-slow-hedged", "pack nth=1 drip-header rate=10")
 lasting("drip-in-header-for-ever", "pack drip-header rate=10", says="too slow|no byte|time is up")
 both("not-http", "garbage", "HTTP/0.9|Unsupported|Weird|header|protocol")
 both("endless-header", "endless-header", "header|Failed writing|[Tt]oo large")
@@ -120,7 +128,8 @@ passing("bit-flips-in-header", "pack,page for=2 chance=0.7 flip-header", moved=E
 # The body.
 GROUP[0] = "body"
 both("reset-in-body", "reset-body", "reset")
-passing("stall-in-body", "pack nth=1 stall-body", within=STALL_S + 10, says="too slow|no byte")
+passing("stall-in-body", "pack nth=1 stall-body", options="hedge=0", within=STALL_S + 10, says="too slow|no byte")
+hedged("stall-in-body-hedged", "pack nth=1 stall-body")
 lasting("stall-in-body-for-ever", "pack stall-body", says="too slow|no byte|time is up")
 lasting("drip-in-body-for-ever", "pack drip-body rate=100", at=4 * MIB, says="time is up|too slow", moved=())
 passing("drip-in-body", "pack nth=1 drip-body rate=100", within=STALL_S + 8, says="too slow|no byte")

@@ -30,11 +30,14 @@ struct dlf_source {
     uint64_t drip;  /* bytes of a request that are sent at a time; 0: all */
     unsigned drops; /* then it is held; 0: never */
     bool sends_whole[DLF_MIRRORS_MAX];
+    bool silent[FAKE_REQUESTS_MAX];
+    unsigned cancelled;
 
     /* The polling thread's own. */
     struct running {
         struct dlf_get *get;
-        uint64_t sent; /* bytes, with a drip */
+        unsigned number; /* of the request */
+        uint64_t sent;   /* bytes, with a drip */
     } running[RUNNING_MAX];
     unsigned running_count;
 };
@@ -71,6 +74,30 @@ void fake_script(struct dlf_source *s, unsigned mirror, const enum fake_answer *
     s->answer_count[mirror] = count;
     s->answered[mirror] = 0;
     pthread_mutex_unlock(&s->lock);
+}
+
+void fake_silent(struct dlf_source *s, unsigned first, unsigned last)
+{
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = first; i <= last; i++)
+        s->silent[i] = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void fake_speak(struct dlf_source *s, unsigned number)
+{
+    pthread_mutex_lock(&s->lock);
+    s->silent[number] = false;
+    pthread_mutex_unlock(&s->lock);
+    dlf_source_wake(s);
+}
+
+unsigned fake_cancelled(struct dlf_source *s)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned n = s->cancelled;
+    pthread_mutex_unlock(&s->lock);
+    return n;
 }
 
 unsigned fake_requests(struct dlf_source *s, struct fake_request *out)
@@ -123,12 +150,44 @@ int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
     pthread_mutex_lock(&s->lock);
     if (s->request_count == FAKE_REQUESTS_MAX)
         abort();
-    s->requests[s->request_count++] =
+    unsigned number = s->request_count++;
+    s->requests[number] =
         (struct fake_request){.offset = get->offset, .length = get->length, .mirror = mirror};
     pthread_mutex_unlock(&s->lock);
     get->mirror = mirror;
-    s->running[s->running_count++] = (struct running){.get = get};
+    s->running[s->running_count++] = (struct running){.get = get, .number = number};
     return 0;
+}
+
+void dlf_source_cancel(struct dlf_source *s, const struct dlf_get *get)
+{
+    static const struct dlf_err ended = {"not wanted any more"};
+    unsigned i = 0;
+    while (i < s->running_count && s->running[i].get != get)
+        i++;
+    if (i == s->running_count)
+        abort(); /* it does not run */
+    struct dlf_get *theirs = s->running[i].get;
+    s->running_count--;
+    memmove(s->running + i, s->running + i + 1, (s->running_count - i) * sizeof(s->running[0]));
+    pthread_mutex_lock(&s->lock);
+    s->cancelled++;
+    pthread_mutex_unlock(&s->lock);
+    theirs->done(theirs, -ECANCELED, &ended);
+}
+
+/* Moves the first request that is not silent to the front. False when there is none. */
+static bool bring_to_front_locked(struct dlf_source *s)
+{
+    for (unsigned i = 0; i < s->running_count; i++) {
+        struct running r = s->running[i];
+        if (s->silent[r.number])
+            continue;
+        memmove(s->running + 1, s->running, i * sizeof(s->running[0]));
+        s->running[0] = r;
+        return true;
+    }
+    return false;
 }
 
 /* Bytes [from, to) of the object in odd portions. False when the receiver has had enough. */
@@ -197,12 +256,12 @@ void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
 {
     uint64_t until_ms = dlf_now_ms() + timeout_ms;
     pthread_mutex_lock(&s->lock);
-    while (!s->woken && (s->held || !s->running_count))
+    while (!s->woken && (s->held || !bring_to_front_locked(s)))
         if (!dlf_cond_wait(&s->changed, &s->lock, until_ms))
             break;
     s->woken = false;
     enum fake_answer how = FAKE_OK;
-    bool go = !s->held && s->running_count;
+    bool go = !s->held && bring_to_front_locked(s);
     unsigned mirror = go ? s->running[0].get->mirror : 0;
     uint64_t drip = s->drip;
     if (go && drip && s->drops && --s->drops == 0)

@@ -30,6 +30,12 @@ struct fake_request {
 struct dlf_source *fake_source_new(unsigned mirrors);
 void fake_hold(struct dlf_source *source, bool held);
 
+/* Requests number first to last, counted from 0, get no answer until fake_speak; when they are
+ * ended they are counted. */
+void fake_silent(struct dlf_source *source, unsigned first, unsigned last);
+void fake_speak(struct dlf_source *source, unsigned number);
+unsigned fake_cancelled(struct dlf_source *source);
+
 /* From now on each poll sends so many bytes of one request; after so many polls it is held. */
 void fake_drip(struct dlf_source *source, uint64_t bytes, unsigned drops);
 

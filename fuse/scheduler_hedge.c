@@ -1,0 +1,224 @@
+/*
+ * Hedged requests: where a request brings nothing for longer than nearly all do, what somebody
+ * waits for is asked for once more, of another mirror if one is up, else on another connection.
+ * What comes first counts, the other request ends. The scheduler's thread only.
+ *
+ * The second request's piece is a twin, the scheduler's own; it lives in queue and runs as pieces
+ * do, while the piece itself stays where it is. Either one's end takes the other out.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "fuse/log.h"
+#include "fuse/scheduler_private.h"
+#include "fuse/util.h"
+
+/*
+ * Microseconds. Servers pause for some milliseconds now and then, and another request would meet
+ * the same pause; what is lost on the way, Linux sends again after 200 ms at the soonest
+ * (TCP_RTO_MIN).
+ */
+#define SILENCE_MIN_US 50000
+
+/* While the usual is not known: a lost SYN is sent again after as long (RFC 6298). */
+#define SILENCE_UNKNOWN_US 1000000
+
+/*
+ * Of so many requests for what somebody waits for, one may be doubled, in a row this many: where
+ * everything is slow, a server that cannot follow does not get twice the work.
+ */
+#define REQUESTS_A_HEDGE 20u
+#define IN_A_ROW 4u
+
+static uint64_t patience_us(const struct dlf_sched *s)
+{
+    uint64_t usual = dlf_waits_p99(&s->waits);
+    if (!usual)
+        return SILENCE_UNKNOWN_US;
+    return usual > SILENCE_MIN_US ? usual : SILENCE_MIN_US;
+}
+
+void dlf_hedge_note_request(struct dlf_sched *s)
+{
+    if (s->spent)
+        s->spent--;
+}
+
+static struct hedge *idle_hedge(struct dlf_sched *s)
+{
+    for (unsigned i = 0; i < HEDGES_MAX; i++)
+        if (!s->hedges[i].of)
+            return &s->hedges[i];
+    return NULL;
+}
+
+/* Takes a piece out of where it is: the queue, or a run, which is to end if that was its last. */
+static void take_out(struct dlf_sched *s, const struct dlf_fetch *f)
+{
+    for (struct dlf_fetch **link = &s->queue; *link; link = &(*link)->next) {
+        if (*link == f) {
+            dlf_sched_unlink(s, link);
+            return;
+        }
+    }
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
+        struct run *run = &s->runs[i];
+        for (unsigned k = run->next; k < run->count; k++) {
+            if (run->pieces[k] == f) {
+                dlf_run_drop(run, k);
+                run->unwanted = !dlf_run_wants_more(run);
+                return;
+            }
+        }
+    }
+}
+
+/* The twin's end: it came, or no mirror gave it; then the piece goes on without it. */
+static void twin_done(struct dlf_fetch *twin, int rc, const uint8_t *bytes,
+                      const struct dlf_err *err)
+{
+    struct hedge *h = (struct hedge *)twin;
+    struct dlf_sched *s = h->sched;
+    struct dlf_fetch *f = h->of;
+    (void)err;
+    h->of = NULL;
+    f->hedge = NULL;
+    if (rc < 0)
+        return;
+    take_out(s, f);
+    dlf_sched_count(&s->hedges_won, 1);
+    if (f->rounds)
+        dlf_trouble_over();
+    f->done(f, 0, bytes, NULL);
+}
+
+void dlf_fetch_end(struct dlf_sched *s, struct dlf_fetch *f, int rc, const uint8_t *bytes,
+                   const struct dlf_err *err)
+{
+    struct hedge *h = f->hedge;
+    if (h) {
+        f->hedge = NULL;
+        h->of = NULL;
+        take_out(s, &h->twin);
+    }
+    f->done(f, rc, bytes, err);
+}
+
+/* tried: the silent mirror, where another is up. */
+static void ask_again(struct dlf_sched *s, struct hedge *h, struct dlf_fetch *f, uint32_t tried)
+{
+    *h = (struct hedge){.sched = s, .of = f};
+    h->twin.kind = f->kind;
+    h->twin.object = f->object;
+    h->twin.offset = f->offset;
+    h->twin.length = f->length;
+    h->twin.sha256 = f->sha256;
+    h->twin.class = DLF_DEMAND;
+    h->twin.once = true;
+    h->twin.twin = true;
+    h->twin.tried = tried;
+    h->twin.done = twin_done;
+    f->hedge = h;
+    f->hedged = true;
+    dlf_sched_enqueue(s, &h->twin);
+}
+
+static bool is_waited_for(const struct dlf_fetch *f)
+{
+    return f && !f->hedged && !f->twin && dlf_fetch_class(f) == DLF_DEMAND;
+}
+
+static bool somebody_waits(const struct run *run)
+{
+    for (unsigned i = run->next; i < run->count; i++)
+        if (is_waited_for(run->pieces[i]))
+            return true;
+    return false;
+}
+
+/* What nobody waits for yet, but will if the silence lasts, is asked for elsewhere; and what
+ * somebody does wait for, where so many are asked for again that there is no room for it. */
+static void move_rest(struct dlf_sched *s, struct run *run)
+{
+    for (unsigned i = run->next; i < run->count; i++) {
+        struct dlf_fetch *f = run->pieces[i];
+        if (!f || f->hedged || f->twin)
+            continue;
+        dlf_run_drop(run, i);
+        dlf_sched_enqueue(s, f);
+    }
+}
+
+/* Asks again for what somebody waits for in a silent run. */
+static void hedge_run(struct dlf_sched *s, struct run *run, uint64_t silent_us)
+{
+    uint32_t mirror = (uint32_t)1 << run->get.mirror;
+    uint32_t others = dlf_source_all(s->source) & ~dlf_source_down(s->source) & ~mirror;
+    struct hedge *h = idle_hedge(s);
+    for (unsigned i = run->next; h && i < run->count; i++) {
+        if (!is_waited_for(run->pieces[i]))
+            continue;
+        ask_again(s, h, run->pieces[i], others ? mirror : 0);
+        h = idle_hedge(s);
+    }
+    move_rest(s, run);
+    s->spent += REQUESTS_A_HEDGE;
+    dlf_sched_count(&s->hedged, 1);
+    /* It takes at least as long: else only the quick ones would be the usual. */
+    dlf_hedge_note_wait(s, run, silent_us);
+    dlf_debug("%s%s: nothing for %" PRIu64 " ms, asked for again",
+              dlf_source_mirror_base(s->source, run->get.mirror), run->path, silent_us / 1000);
+}
+
+void dlf_hedge_note_wait(struct dlf_sched *s, struct run *run, uint64_t us)
+{
+    if (run->class == DLF_DEMAND && !run->noted)
+        dlf_waits_note(&s->waits, us);
+    run->noted = true;
+}
+
+/*
+ * Streams are overtaken instead (scheduler_pace.c); and a mirror that sends whole objects would
+ * send all of it once more.
+ */
+static bool may_hedge(struct dlf_sched *s, const struct run *run)
+{
+    return !run->stream && s->spent <= (IN_A_ROW - 1) * REQUESTS_A_HEDGE && idle_hedge(s) &&
+           somebody_waits(run);
+}
+
+/*
+ * Twice in a row: between the two looks the source has taken what was there, so that it is not this
+ * thread that was late.
+ */
+static void look_at(struct dlf_sched *s, struct run *run, uint64_t patience, uint64_t *wait_until)
+{
+    uint64_t now = dlf_now_us();
+    uint64_t when = (run->heard_us + patience + 999) / 1000;
+    if (now - run->heard_us < patience) {
+        if (when < *wait_until)
+            *wait_until = when;
+    } else if (may_hedge(s, run)) {
+        if (run->overdue)
+            hedge_run(s, run, now - run->heard_us);
+        run->overdue = true;
+        *wait_until = 0;
+    }
+}
+
+void dlf_sched_hedges(struct dlf_sched *s, uint64_t *wait_until)
+{
+    bool hedging = atomic_load_explicit(&s->hedging, memory_order_relaxed);
+    uint64_t patience = patience_us(s);
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
+        struct run *run = &s->runs[i];
+        if (!run->busy)
+            continue;
+        if (run->unwanted && !dlf_run_wants_more(run)) {
+            dlf_source_cancel(s->source, &run->get);
+            *wait_until = 0; /* its place is free */
+        } else if (hedging) {
+            look_at(s, run, patience, wait_until);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+/* Requests that stay silent: what somebody waits for is asked for again, and what comes first
+ * counts. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "scheduler_bench.h"
+
+#include "fuse/util.h"
+
+/* More than it takes to know the usual. */
+#define KNOWN 120u
+
+static void hedge_begin(struct bench *b, unsigned mirrors)
+{
+    bench_begin(b, mirrors);
+    dlf_sched_hedge(b->sched, true);
+}
+
+/* So many requests that are answered at once. */
+static void learn(struct bench *b)
+{
+    for (unsigned i = 0; i < KNOWN; i++) {
+        submit(b, 0, DLF_DEMAND);
+        wait_done(b, i + 1);
+    }
+    b->done = 0;
+}
+
+static struct dlf_sched_stats stats_of(const struct bench *b)
+{
+    struct dlf_sched_stats stats;
+    dlf_sched_stats(b->sched, &stats);
+    return stats;
+}
+
+static void nap_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void test_silence_is_hedged_after_a_second(void **state)
+{
+    struct bench b;
+    uint64_t begin = dlf_now_ms();
+    (void)state;
+    hedge_begin(&b, 1);
+    fake_silent(b.source, 0, 0);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_done(&b, 1);
+    uint64_t took = dlf_now_ms() - begin;
+    assert_int_equal(p->rc, 0);
+    assert_true(took >= 1000);
+    assert_int_equal(stats_of(&b).hedged, 1);
+    assert_int_equal(stats_of(&b).hedges_won, 1);
+    /* The first one is ended: nobody needs it. */
+    while (!fake_cancelled(b.source) && dlf_now_ms() < begin + 20000)
+        nap_ms(1);
+    assert_int_equal(fake_cancelled(b.source), 1);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 2);
+    assert_int_equal(b.requests[1].offset, b.requests[0].offset);
+    assert_int_equal(b.requests[1].length, b.requests[0].length);
+}
+
+static void test_what_is_usual_is_learnt(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    uint64_t begin = dlf_now_ms();
+    submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    uint64_t took = dlf_now_ms() - begin;
+    wait_done(&b, 1);
+    assert_true(took >= 50);
+    assert_true(took < 900); /* not the second of the unknown */
+    bench_end(&b);
+}
+
+static void test_another_mirror_is_asked(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 2);
+    fake_silent(b.source, 0, 0);
+    submit(&b, 3, DLF_DEMAND);
+    wait_done(&b, 1);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 2);
+    assert_int_equal(b.requests[0].mirror, 0);
+    assert_int_equal(b.requests[1].mirror, 1);
+}
+
+static void test_the_first_may_still_win(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN + 1);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    fake_speak(b.source, KNOWN);
+    wait_done(&b, 1);
+    assert_int_equal(p->rc, 0);
+    for (uint64_t begin = dlf_now_ms(); !fake_cancelled(b.source) && dlf_now_ms() < begin + 20000;)
+        nap_ms(1);
+    assert_int_equal(fake_cancelled(b.source), 1);
+    assert_int_equal(stats_of(&b).hedged, 1);
+    assert_int_equal(stats_of(&b).hedges_won, 0);
+    bench_end(&b);
+    assert_int_equal(b.done, 1);
+}
+
+static void test_a_second_one_that_fails_changes_nothing(void **state)
+{
+    static const enum fake_answer missing[] = {FAKE_MISSING};
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    fake_script(b.source, 0, missing, 1);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    nap_ms(100);
+    assert_int_equal(b.done, 0);
+    fake_speak(b.source, KNOWN);
+    wait_done(&b, 1);
+    assert_int_equal(p->rc, 0);
+    assert_int_equal(stats_of(&b).hedges_won, 0);
+    bench_end(&b);
+}
+
+static void test_both_may_fail(void **state)
+{
+    static const enum fake_answer broken[] = {FAKE_FLIPPED, FAKE_BROKEN};
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    fake_script(b.source, 0, broken, 2);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    fake_speak(b.source, KNOWN);
+    wait_done(&b, 1); /* it is tried again, as any other */
+    assert_int_equal(p->rc, 0);
+    bench_end(&b);
+    assert_int_equal(b.done, 1);
+}
+
+static void test_only_what_somebody_waits_for(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    struct piece *p = submit(&b, 3, DLF_PREFETCH);
+    nap_ms(300);
+    assert_int_equal(fake_requests(b.source, b.requests), KNOWN + 1);
+    /* Now somebody does. */
+    atomic_store(&p->fetch.class, DLF_DEMAND);
+    dlf_sched_kick(b.sched);
+    wait_done(&b, 1);
+    assert_int_equal(p->rc, 0);
+    bench_end(&b);
+}
+
+/* A reader of the first of many that come together will want the others soon. */
+static void test_the_rest_of_a_silent_request_moves(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    fake_hold(b.source, true);
+    submit(&b, 3, DLF_DEMAND);
+    for (unsigned i = 4; i < 20; i++)
+        submit(&b, i, DLF_PREFETCH);
+    fake_hold(b.source, false);
+    wait_done(&b, 17);
+    for (unsigned i = 3; i < 20; i++)
+        assert_int_equal(b.pieces[i].rc, 0);
+    assert_int_equal(stats_of(&b).hedged, 1);
+    bench_end(&b);
+    assert_int_equal(b.done, 17);
+}
+
+/* More than are asked for twice at a time: the others move, too. */
+static void test_many_wait_for_one_request(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    fake_hold(b.source, true);
+    for (unsigned i = 0; i < 50; i++)
+        prepare(&b, i, DLF_DEMAND);
+    for (unsigned i = 0; i < 50; i++)
+        dlf_sched_submit(b.sched, &b.pieces[i].fetch);
+    fake_hold(b.source, false);
+    wait_done(&b, 50);
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_equal(b.pieces[i].rc, 0);
+    bench_end(&b);
+    assert_int_equal(b.done, 50);
+}
+
+/* Where all is slow, not all of it is asked for twice. */
+static void test_four_in_a_row(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    /* Every other one is a second request, which is answered. */
+    fake_silent(b.source, KNOWN, FAKE_REQUESTS_MAX - 1);
+    for (unsigned i = 0; i < 4; i++) {
+        submit(&b, 2 * i, DLF_DEMAND);
+        wait_requests(&b, KNOWN + 2 * i + 2);
+        fake_speak(b.source, KNOWN + 2 * i + 1);
+        wait_done(&b, i + 1);
+    }
+    submit(&b, 10, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 9);
+    nap_ms(500);
+    assert_int_equal(fake_requests(b.source, b.requests), KNOWN + 9);
+    assert_int_equal(stats_of(&b).hedged, 4);
+    fake_speak(b.source, KNOWN + 8);
+    wait_done(&b, 5);
+    bench_end(&b);
+}
+
+static void test_a_deadline_ends_both(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN + 1);
+    struct piece *p = prepare(&b, 3, DLF_DEMAND);
+    atomic_store(&p->fetch.deadline_ms, dlf_now_ms() + 400);
+    dlf_sched_submit(b.sched, &p->fetch);
+    wait_requests(&b, KNOWN + 2);
+    wait_done(&b, 1);
+    assert_int_equal(p->rc, -ETIMEDOUT);
+    bench_end(&b);
+    assert_int_equal(b.done, 1);
+}
+
+static void test_the_end_ends_both(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN + 1);
+    struct piece *p = submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    bench_end(&b);
+    assert_int_equal(p->rc, -ESHUTDOWN);
+    assert_int_equal(b.done, 1);
+}
+
+static void test_off_is_off(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    learn(&b);
+    fake_silent(b.source, KNOWN, KNOWN);
+    submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 1);
+    nap_ms(1500);
+    assert_int_equal(fake_requests(b.source, b.requests), KNOWN + 1);
+    fake_speak(b.source, KNOWN);
+    wait_done(&b, 1);
+    bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_silence_is_hedged_after_a_second),
+        cmocka_unit_test(test_what_is_usual_is_learnt),
+        cmocka_unit_test(test_another_mirror_is_asked),
+        cmocka_unit_test(test_the_first_may_still_win),
+        cmocka_unit_test(test_a_second_one_that_fails_changes_nothing),
+        cmocka_unit_test(test_both_may_fail),
+        cmocka_unit_test(test_only_what_somebody_waits_for),
+        cmocka_unit_test(test_the_rest_of_a_silent_request_moves),
+        cmocka_unit_test(test_many_wait_for_one_request),
+        cmocka_unit_test(test_four_in_a_row),
+        cmocka_unit_test(test_a_deadline_ends_both),
+        cmocka_unit_test(test_the_end_ends_both),
+        cmocka_unit_test(test_off_is_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
