@@ -518,7 +518,7 @@ void dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get)
         struct transfer *t = &source->transfers[i];
         if (t->get != get)
             continue;
-        dlf_fail(&t->err, ECANCELED, "not wanted any more");
+        dlf_fail(&t->err, ECANCELED, "silent until another request had answered");
         dlf_transfer_end(t, -ECANCELED);
         return;
     }

@@ -72,14 +72,13 @@ void dlf_transfer_mark(struct transfer *t, int rc)
     struct dlf_mirrors *mirrors = &t->source->mirrors;
     unsigned i = t->get->mirror;
     struct dlf_attempt_failure failure = {.begun_ms = t->begun_ms, .now_ms = dlf_now_ms()};
-    if (rc == -ECANCELED && !t->checked) {
-        dlf_mirrors_blame(mirrors, i); /* it stayed silent until another one had answered */
-    } else if (rc == 0 || rc == -ECANCELED) {
+    bool silent = rc == -ECANCELED && !t->checked; /* until another one had answered */
+    if (rc == -ENOENT || (silent && !t->trial)) {
+        dlf_mirrors_blame(mirrors, i); /* about the object, or once: not about the mirror */
+    } else if (rc == 0 || (rc == -ECANCELED && !silent)) {
         if (!t->probe)
             dlf_mirrors_succeeded(mirrors, i, t->begun_ms);
         note_speed(t);
-    } else if (rc == -ENOENT) {
-        dlf_mirrors_blame(mirrors, i); /* about the object, not about the mirror */
     } else {
         failure.bytes = t->checked ? t->bytes : 0;
         failure.slow = t->slow;
