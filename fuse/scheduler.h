@@ -12,7 +12,7 @@
  * somebody waits for a piece that the stream will bring later than a request of the piece's own
  * would, it is asked for separately. A stream that breaks leaves ordinary pieces. From a mirror
  * that sends the whole object for a range every object streams, and nothing overtakes. Where
- * somebody waits for a request that stays silent for longer than 99 of a hundred did, his pieces
+ * somebody waits for a request that stays silent for longer than 99 of a hundred did, its pieces
  * are asked for again elsewhere, and what comes first counts (dlf_sched_hedge). A piece that fails
  * is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts anew, for
  * ever, unless it has a deadline or is asked for once.
