@@ -20,8 +20,14 @@
  */
 #define SILENCE_MIN_US 50000
 
-/* While the usual is not known: a lost SYN is sent again after as long (RFC 6298). */
+/* While the usual is not known: a lost SYN is sent again after as long (RFC 6298), and a new
+ * connection with TLS takes four round trips. */
 #define SILENCE_UNKNOWN_US 1000000
+#define ROUND_TRIPS_UNKNOWN 5
+
+/* Bytes that may be on their way unseen: TLS is handed up in records of up to 16 KiB, and several
+ * requests share a link. */
+#define UNSEEN_BYTES 65536
 
 /*
  * Of so many requests for what somebody waits for, one may be doubled, in a row this many: where
@@ -30,12 +36,28 @@
 #define REQUESTS_A_HEDGE 20u
 #define IN_A_ROW 4u
 
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static uint64_t patience_us(const struct dlf_sched *s)
 {
+    struct dlf_pace pace;
     uint64_t usual = dlf_waits_p99(&s->waits);
-    if (!usual)
-        return SILENCE_UNKNOWN_US;
-    return usual > SILENCE_MIN_US ? usual : SILENCE_MIN_US;
+    if (usual)
+        return longer(usual, SILENCE_MIN_US);
+    dlf_source_pace(s->source, &pace);
+    return longer(SILENCE_UNKNOWN_US, ROUND_TRIPS_UNKNOWN * pace.rtt_us);
+}
+
+/* Where bytes have come: not sooner than at the speed that they had. */
+static uint64_t patience_with_us(const struct run *run, uint64_t patience)
+{
+    uint64_t brought = run->position - run->get.offset;
+    if (!brought)
+        return patience;
+    return longer(patience, (run->heard_us - run->begun_us) * UNSEEN_BYTES / brought);
 }
 
 void dlf_hedge_note_request(struct dlf_sched *s)
@@ -87,6 +109,7 @@ static void twin_done(struct dlf_fetch *twin, int rc, const uint8_t *bytes,
         return;
     take_out(s, f);
     dlf_sched_count(&s->hedges_won, 1);
+    dlf_sched_count(&s->recovered, f->tried || f->rounds);
     if (f->rounds)
         dlf_trouble_over();
     f->done(f, 0, bytes, NULL);
@@ -104,8 +127,23 @@ void dlf_fetch_end(struct dlf_sched *s, struct dlf_fetch *f, int rc, const uint8
     f->done(f, rc, bytes, err);
 }
 
-/* tried: the silent mirror, where another is up. */
-static void ask_again(struct dlf_sched *s, struct hedge *h, struct dlf_fetch *f, uint32_t tried)
+/*
+ * The mirrors that a piece of a silent run is not asked of now: those that it failed at, and the
+ * silent one where there is another that is up and has ranges.
+ */
+static uint32_t left_out(const struct dlf_sched *s, const struct run *run,
+                         const struct dlf_fetch *f)
+{
+    uint32_t mirror = (uint32_t)1 << run->get.mirror;
+    uint32_t others = dlf_source_all(s->source) & ~dlf_source_down(s->source) & ~f->tried & ~mirror;
+    for (unsigned i = 0; others >> i; i++)
+        if ((others >> i & 1) && dlf_source_sends_whole(s->source, i))
+            others &= ~((uint32_t)1 << i);
+    return f->tried | (others ? mirror : 0);
+}
+
+static void ask_again(struct dlf_sched *s, struct hedge *h, const struct run *run,
+                      struct dlf_fetch *f)
 {
     *h = (struct hedge){.sched = s, .of = f};
     h->twin.kind = f->kind;
@@ -116,7 +154,7 @@ static void ask_again(struct dlf_sched *s, struct hedge *h, struct dlf_fetch *f,
     h->twin.class = DLF_DEMAND;
     h->twin.once = true;
     h->twin.twin = true;
-    h->twin.tried = tried;
+    h->twin.tried = left_out(s, run, f);
     h->twin.done = twin_done;
     f->hedge = h;
     f->hedged = true;
@@ -145,6 +183,7 @@ static void move_rest(struct dlf_sched *s, struct run *run)
         if (!f || f->hedged || f->twin)
             continue;
         dlf_run_drop(run, i);
+        f->tried = left_out(s, run, f);
         dlf_sched_enqueue(s, f);
     }
 }
@@ -152,16 +191,15 @@ static void move_rest(struct dlf_sched *s, struct run *run)
 /* Asks again for what somebody waits for in a silent run. */
 static void hedge_run(struct dlf_sched *s, struct run *run, uint64_t silent_us)
 {
-    uint32_t mirror = (uint32_t)1 << run->get.mirror;
-    uint32_t others = dlf_source_all(s->source) & ~dlf_source_down(s->source) & ~mirror;
     struct hedge *h = idle_hedge(s);
     for (unsigned i = run->next; h && i < run->count; i++) {
         if (!is_waited_for(run->pieces[i]))
             continue;
-        ask_again(s, h, run->pieces[i], others ? mirror : 0);
+        ask_again(s, h, run, run->pieces[i]);
         h = idle_hedge(s);
     }
     move_rest(s, run);
+    run->silent = true;
     s->spent += REQUESTS_A_HEDGE;
     dlf_sched_count(&s->hedged, 1);
     /* It takes at least as long: else only the quick ones would be the usual. */
@@ -183,8 +221,8 @@ void dlf_hedge_note_wait(struct dlf_sched *s, struct run *run, uint64_t us)
  */
 static bool may_hedge(struct dlf_sched *s, const struct run *run)
 {
-    return !run->stream && s->spent <= (IN_A_ROW - 1) * REQUESTS_A_HEDGE && idle_hedge(s) &&
-           somebody_waits(run);
+    return !run->stream && !dlf_source_sends_whole(s->source, run->get.mirror) &&
+           s->spent <= (IN_A_ROW - 1) * REQUESTS_A_HEDGE && idle_hedge(s) && somebody_waits(run);
 }
 
 /*
@@ -194,6 +232,7 @@ static bool may_hedge(struct dlf_sched *s, const struct run *run)
 static void look_at(struct dlf_sched *s, struct run *run, uint64_t patience, uint64_t *wait_until)
 {
     uint64_t now = dlf_now_us();
+    patience = patience_with_us(run, patience);
     uint64_t when = (run->heard_us + patience + 999) / 1000;
     if (now - run->heard_us < patience) {
         if (when < *wait_until)
@@ -215,8 +254,8 @@ void dlf_sched_hedges(struct dlf_sched *s, uint64_t *wait_until)
         if (!run->busy)
             continue;
         if (run->unwanted && !dlf_run_wants_more(run)) {
-            dlf_source_cancel(s->source, &run->get);
-            *wait_until = 0; /* its place is free */
+            if (dlf_source_cancel(s->source, &run->get, run->silent))
+                *wait_until = 0; /* its place is free */
         } else if (hedging) {
             look_at(s, run, patience, wait_until);
         }

@@ -54,6 +54,7 @@ struct run {
     uint64_t heard_us;    /* when bytes came last; begun_us before the first */
     bool noted;           /* how long the first one took */
     bool overdue;         /* nothing came for too long, at the last look */
+    bool silent;          /* and what somebody waited for was asked for again */
     bool unwanted;        /* its last piece came in another way: to be ended */
     struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
     uint64_t position;    /* offset in the object of the byte that comes next */

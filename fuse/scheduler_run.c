@@ -96,7 +96,6 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
 {
     f->tried |= (uint32_t)1 << mirror;
     f->unreached |= rc != -ENOENT && rc != -EBADMSG;
-    f->hedged = f->hedge != NULL;
     pthread_mutex_lock(&s->inbox_lock);
     s->last_failure = *err;
     pthread_mutex_unlock(&s->inbox_lock);
@@ -163,6 +162,7 @@ static void note_arrival(struct run *run, uint64_t offset, size_t size)
     run->position = offset + size;
     run->heard_us = now;
     run->overdue = false;
+    run->silent = false;
     if (run->marks[1].us)
         return;
     run->marks[0] = run->marks[1] = (struct mark){now, run->position};
@@ -174,6 +174,13 @@ static bool same_place(const struct dlf_fetch *a, const struct dlf_fetch *b)
     return a->offset == b->offset && a->length == b->length;
 }
 
+bool dlf_run_wants_more(struct run *run)
+{
+    while (run->next < run->count && !run->pieces[run->next])
+        run->next++;
+    return run->next < run->count;
+}
+
 /* The piece whose bytes these are, and those behind it that lie in the same place: content that is
  * in the image several times. */
 static void complete_pieces(struct run *run, const uint8_t *bytes)
@@ -183,15 +190,8 @@ static void complete_pieces(struct run *run, const uint8_t *bytes)
     uint32_t length = run->pieces[run->next]->length;
     do {
         piece_complete(run, bytes);
-        f = run->next < run->count ? run->pieces[run->next] : NULL;
+        f = dlf_run_wants_more(run) ? run->pieces[run->next] : NULL;
     } while (f && f->offset == offset && f->length == length);
-}
-
-bool dlf_run_wants_more(struct run *run)
-{
-    while (run->next < run->count && !run->pieces[run->next])
-        run->next++;
-    return run->next < run->count;
 }
 
 static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
@@ -237,8 +237,12 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
 
 void dlf_run_drop(struct run *run, unsigned piece)
 {
+    const struct dlf_fetch *f = run->pieces[piece];
     run->pieces[piece] = NULL;
-    if (piece == run->next)
+    if (piece != run->next)
+        return;
+    /* What has come of it is as good for another one in the same place. */
+    if (!dlf_run_wants_more(run) || !same_place(run->pieces[run->next], f))
         run->have = 0;
 }
 
@@ -344,8 +348,10 @@ static void gather(struct dlf_sched *s, struct run *run, struct dlf_fetch *head)
 static void drop_from_queue(struct dlf_sched *s, const struct run *run)
 {
     struct dlf_fetch **link = &s->queue;
-    for (unsigned i = 0; i < run->count; i++)
+    for (unsigned i = 0; i < run->count; i++) {
         run->pieces[i]->taken = true;
+        run->pieces[i]->hedged = run->pieces[i]->hedge != NULL;
+    }
     while (*link) {
         if ((*link)->taken)
             dlf_sched_unlink(s, link)->taken = false;
@@ -470,12 +476,16 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     run->heard_us = run->begun_us;
     run->noted = stream; /* as long as all of it: not a usual one */
     run->overdue = false;
+    run->silent = false;
     run->unwanted = false;
     run->marks[0] = run->marks[1] = (struct mark){0};
     run->get = question(run, head);
+    run->get.fresh = head->twin;
     run->position = run->get.offset;
-    if (dlf_source_start(s->source, &run->get, mirror) < 0)
+    if (dlf_source_start(s->source, &run->get, mirror) < 0) {
+        run->count = 0;
         return false;
+    }
     drop_from_queue(s, run);
     run->busy = true;
     atomic_store_explicit(&s->sends_whole, dlf_source_sends_whole(s->source, mirror),

@@ -384,6 +384,7 @@ static int begin_request(struct transfer *t, const char *url)
     curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      standby ? CONNECT_TIMEOUT_STANDBY_MS : CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, get->fresh ? 1L : 0L);
     set_resolve(t);
     set_range(easy, get);
     if (set_headers(t, own && p->private) < 0)
@@ -458,14 +459,18 @@ static int follow(struct transfer *t)
     return 0;
 }
 
+/* Is its server's name resolved, or known from before? */
+static bool looked_up(const struct transfer *t)
+{
+    curl_off_t us = 0;
+    return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &us) == CURLE_OK && us > 0;
+}
+
 /* Did it fail because nobody answers questions about names? */
 static bool name_failed(const struct transfer *t, CURLcode code)
 {
-    curl_off_t looked_up = 0;
-    if (code == CURLE_COULDNT_RESOLVE_HOST)
-        return true;
-    curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
-    return code == CURLE_OPERATION_TIMEDOUT && !looked_up;
+    return code == CURLE_COULDNT_RESOLVE_HOST ||
+           (code == CURLE_OPERATION_TIMEDOUT && !looked_up(t));
 }
 
 /* What the transfer came to, from curl's result and what the callbacks saw. */
@@ -512,16 +517,18 @@ void dlf_transfer_end(struct transfer *t, int rc)
     conclude(t, rc);
 }
 
-void dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get)
+bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent)
 {
-    for (unsigned i = 0; i < source->transfer_count; i++) {
-        struct transfer *t = &source->transfers[i];
-        if (t->get != get)
-            continue;
-        dlf_fail(&t->err, ECANCELED, "silent until another request had answered");
-        dlf_transfer_end(t, -ECANCELED);
-        return;
-    }
+    struct transfer *t = source->transfers;
+    while (t->get != get)
+        t++;
+    if (!looked_up(t))
+        return false;
+    t->beaten = true;
+    t->silent = silent;
+    dlf_fail(&t->err, ECANCELED, "silent until another request had answered");
+    dlf_transfer_end(t, -ECANCELED);
+    return true;
 }
 
 /* A request is over. */

@@ -88,6 +88,7 @@ struct dlf_get {
      */
     void (*done)(struct dlf_get *get, int rc, const struct dlf_err *err);
 
+    bool fresh;      /* on a new connection: those that stand may all be dead */
     unsigned mirror; /* set by dlf_source_start */
 };
 
@@ -143,8 +144,12 @@ bool dlf_source_free_slot(const struct dlf_source *source);
 /* Begins get at mirror. Needs a free slot. -ENOMEM, or -EIO when curl refuses; then no callback. */
 int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror);
 
-/* Ends get, which runs: done gets -ECANCELED. Not from within a callback. */
-void dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get);
+/*
+ * Ends get, which runs, because another one was quicker: done gets -ECANCELED. silent: it had
+ * brought nothing for long, and its mirror is to blame for that. Not from within a callback. False,
+ * and it goes on, while its mirror's name is looked up: libcurl would wait for that.
+ */
+bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent);
 
 /* Moves bytes and calls callbacks; waits up to timeout_ms when there is nothing to do. */
 void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);

@@ -25,6 +25,9 @@ struct place {
     char address[64];   /* where it was last reached */
     bool resolve_again; /* what libcurl remembers of its name did not help */
     bool private;       /* gets the header lines */
+    unsigned
+        silences; /* in a row, since it answered last: of transfers that were ended for that, */
+    uint64_t silent_ms; /* the last one then; those that began before are the same one */
     bool sends_whole; /* objects, when it is asked for ranges: its last answer to such a question */
     uint64_t said_ms; /* when the log spoke of failures last; 0: never */
     bool said_down;   /* and has not said yet that it answers again */
@@ -44,6 +47,8 @@ struct transfer {
     bool satisfied;    /* the range that was asked for has passed */
     bool probe;
     bool slow;   /* ended for that */
+    bool beaten; /* ended because another one was quicker */
+    bool silent; /* and for long */
     bool trial;  /* see dlf_mirrors_began */
     bool pinned; /* to the mirror's last known address */
     unsigned hops;

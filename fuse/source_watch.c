@@ -40,6 +40,7 @@ static void say_recovery(const struct transfer *t)
 void dlf_transfer_answered(struct transfer *t, uint64_t rtt_us)
 {
     struct dlf_source *source = t->source;
+    source->places[t->get->mirror].silences = 0;
     if (rtt_us)
         dlf_meter_round_trip(&source->meter, rtt_us);
     if (dlf_mirrors_answered(&source->mirrors, t->get->mirror, t->begun_ms, rtt_us))
@@ -67,21 +68,47 @@ static void note_speed(struct transfer *t)
         t->source->patience--;
 }
 
+/* As many in a row are no accident, where another mirror is up: each costs a reader time. */
+#define SILENCES_MAX 2
+
+/* Another request was quicker. That it was silent for long counts, but takes it down only when it
+ * is on trial or does so again and again. */
+static void mark_beaten(struct transfer *t, const struct dlf_attempt_failure *failure)
+{
+    struct dlf_mirrors *mirrors = &t->source->mirrors;
+    unsigned i = t->get->mirror;
+    struct place *p = &t->source->places[i];
+    if (!t->silent)
+        return;
+    if (t->begun_ms >= p->silent_ms) {
+        p->silences++;
+        p->silent_ms = failure->now_ms;
+    }
+    bool often = p->silences >= SILENCES_MAX && dlf_mirrors_other_up(mirrors, i);
+    if (!often && !t->trial) {
+        dlf_mirrors_blame(mirrors, i);
+        return;
+    }
+    dlf_mirrors_failed(mirrors, i, failure);
+    say_failure(t);
+}
+
 void dlf_transfer_mark(struct transfer *t, int rc)
 {
     struct dlf_mirrors *mirrors = &t->source->mirrors;
     unsigned i = t->get->mirror;
     struct dlf_attempt_failure failure = {.begun_ms = t->begun_ms, .now_ms = dlf_now_ms()};
-    bool silent = rc == -ECANCELED && !t->checked; /* until another one had answered */
-    if (rc == -ENOENT || (silent && !t->trial)) {
-        dlf_mirrors_blame(mirrors, i); /* about the object, or once: not about the mirror */
-    } else if (rc == 0 || (rc == -ECANCELED && !silent)) {
+    failure.bytes = t->checked ? t->bytes : 0;
+    failure.slow = t->slow || t->silent;
+    if (t->beaten) {
+        mark_beaten(t, &failure);
+    } else if (rc == 0 || rc == -ECANCELED) {
         if (!t->probe)
             dlf_mirrors_succeeded(mirrors, i, t->begun_ms);
         note_speed(t);
+    } else if (rc == -ENOENT) {
+        dlf_mirrors_blame(mirrors, i); /* about the object, not about the mirror */
     } else {
-        failure.bytes = t->checked ? t->bytes : 0;
-        failure.slow = t->slow;
         failure.retry_after_ms = dlf_answer_retry_after_ms(&t->answer);
         dlf_mirrors_failed(mirrors, i, &failure);
         say_failure(t);

@@ -44,6 +44,8 @@ while [ ! -e "$DLFUSE_ATTACHED" ] && [ $ticks -lt $((seconds * 10)) ]; do
     [ $((ticks % 10)) != 0 ] || dlfuse_wait "$url"
 done
 
+# The supervisor may have a word to say after the image is mounted; then it ends.
+[ ! -e "$DLFUSE_ATTACHED" ] || flock -w 10 "$DLFUSE_STATE/lock" true
 cat /run/log
 if [ -e "$DLFUSE_ATTACHED" ]; then
     mkdir /run/root

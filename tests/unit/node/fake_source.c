@@ -159,10 +159,11 @@ int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
     return 0;
 }
 
-void dlf_source_cancel(struct dlf_source *s, const struct dlf_get *get)
+bool dlf_source_cancel(struct dlf_source *s, const struct dlf_get *get, bool silent)
 {
     static const struct dlf_err ended = {"not wanted any more"};
     unsigned i = 0;
+    (void)silent; /* it keeps no count */
     while (i < s->running_count && s->running[i].get != get)
         i++;
     if (i == s->running_count)
@@ -174,6 +175,7 @@ void dlf_source_cancel(struct dlf_source *s, const struct dlf_get *get)
     s->cancelled++;
     pthread_mutex_unlock(&s->lock);
     theirs->done(theirs, -ECANCELED, &ended);
+    return true;
 }
 
 /* Moves the first request that is not silent to the front. False when there is none. */

@@ -177,46 +177,67 @@ static void test_only_what_somebody_waits_for(void **state)
     bench_end(&b);
 }
 
-/* A reader of the first of many that come together will want the others soon. */
+/* From within the scheduler's thread: they become one request. Somebody waits for the first ones.
+ */
+struct together {
+    struct bench b; /* first: pieces point to it */
+    unsigned count;
+    unsigned waited_for;
+};
+
+static void submit_all(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                       const struct dlf_err *err)
+{
+    struct piece *p = (struct piece *)fetch;
+    const struct together *t = (const struct together *)p->bench;
+    for (unsigned i = 0; i < t->count; i++)
+        submit(p->bench, i, i < t->waited_for ? DLF_DEMAND : DLF_PREFETCH);
+    piece_done(fetch, rc, bytes, err);
+}
+
+/* One request for count pieces, which stays silent; until all of them are there by another. */
+static void silent_together(struct together *t, unsigned mirrors)
+{
+    struct bench *b = &t->b;
+    hedge_begin(b, mirrors);
+    learn(b);
+    fake_silent(b->source, KNOWN + 1, KNOWN + 1);
+    struct piece *first = prepare(b, 60, DLF_DEMAND);
+    first->fetch.done = submit_all;
+    dlf_sched_submit(b->sched, &first->fetch);
+    wait_done(b, t->count + 1);
+    for (unsigned i = 0; i < t->count; i++)
+        assert_int_equal(b->pieces[i].rc, 0);
+    assert_int_equal(stats_of(b).hedged, 1);
+    bench_end(b);
+    assert_int_equal(b->done, t->count + 1);
+    assert_int_equal(b->requests[KNOWN + 1].length, (uint64_t)t->count * PIECE);
+}
+
+/* A reader of the first of many will want the others soon. */
 static void test_the_rest_of_a_silent_request_moves(void **state)
 {
-    struct bench b;
+    struct together t = {.count = 17, .waited_for = 1};
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
-    fake_hold(b.source, true);
-    submit(&b, 3, DLF_DEMAND);
-    for (unsigned i = 4; i < 20; i++)
-        submit(&b, i, DLF_PREFETCH);
-    fake_hold(b.source, false);
-    wait_done(&b, 17);
-    for (unsigned i = 3; i < 20; i++)
-        assert_int_equal(b.pieces[i].rc, 0);
-    assert_int_equal(stats_of(&b).hedged, 1);
-    bench_end(&b);
-    assert_int_equal(b.done, 17);
+    silent_together(&t, 1);
+    assert_int_equal(t.b.request_count, KNOWN + 3); /* with what is waited for */
+}
+
+static void test_the_rest_moves_to_another_mirror(void **state)
+{
+    struct together t = {.count = 17, .waited_for = 1};
+    (void)state;
+    silent_together(&t, 2);
+    assert_int_equal(t.b.request_count, KNOWN + 3);
+    assert_int_equal(t.b.requests[KNOWN + 2].mirror, 1);
 }
 
 /* More than are asked for twice at a time: the others move, too. */
 static void test_many_wait_for_one_request(void **state)
 {
-    struct bench b;
+    struct together t = {.count = 50, .waited_for = 50};
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
-    fake_hold(b.source, true);
-    for (unsigned i = 0; i < 50; i++)
-        prepare(&b, i, DLF_DEMAND);
-    for (unsigned i = 0; i < 50; i++)
-        dlf_sched_submit(b.sched, &b.pieces[i].fetch);
-    fake_hold(b.source, false);
-    wait_done(&b, 50);
-    for (unsigned i = 0; i < 50; i++)
-        assert_int_equal(b.pieces[i].rc, 0);
-    bench_end(&b);
-    assert_int_equal(b.done, 50);
+    silent_together(&t, 1);
 }
 
 /* Where all is slow, not all of it is asked for twice. */
@@ -302,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_both_may_fail),
         cmocka_unit_test(test_only_what_somebody_waits_for),
         cmocka_unit_test(test_the_rest_of_a_silent_request_moves),
+        cmocka_unit_test(test_the_rest_moves_to_another_mirror),
         cmocka_unit_test(test_many_wait_for_one_request),
         cmocka_unit_test(test_four_in_a_row),
         cmocka_unit_test(test_a_deadline_ends_both),
