@@ -1,7 +1,7 @@
 /*
  * Hedged requests: where a request brings nothing for longer than nearly all do, what somebody
- * waits for is asked for once more, of another mirror if one is up, else on another connection.
- * What comes first counts, the other request ends. The scheduler's thread only.
+ * waits for is asked for once more, on a new connection, of another mirror if one is up. What comes
+ * first counts, the other request ends. The scheduler's thread only.
  *
  * The second request's piece is a twin, the scheduler's own; it lives in queue and runs as pieces
  * do, while the piece itself stays where it is. Either one's end takes the other out.
@@ -215,13 +215,10 @@ void dlf_hedge_note_wait(struct dlf_sched *s, struct run *run, uint64_t us)
     run->noted = true;
 }
 
-/*
- * Streams are overtaken instead (scheduler_pace.c); and a mirror that sends whole objects would
- * send all of it once more.
- */
+/* A mirror that sends whole objects would send all of it once more. */
 static bool may_hedge(struct dlf_sched *s, const struct run *run)
 {
-    return !run->stream && !dlf_source_sends_whole(s->source, run->get.mirror) &&
+    return !dlf_source_sends_whole(s->source, run->get.mirror) &&
            s->spent <= (IN_A_ROW - 1) * REQUESTS_A_HEDGE && idle_hedge(s) && somebody_waits(run);
 }
 
@@ -229,9 +226,9 @@ static bool may_hedge(struct dlf_sched *s, const struct run *run)
  * Twice in a row: between the two looks the source has taken what was there, so that it is not this
  * thread that was late.
  */
-static void look_at(struct dlf_sched *s, struct run *run, uint64_t patience, uint64_t *wait_until)
+static void look_at(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t patience,
+                    uint64_t *wait_until)
 {
-    uint64_t now = dlf_now_us();
     patience = patience_with_us(run, patience);
     uint64_t when = (run->heard_us + patience + 999) / 1000;
     if (now - run->heard_us < patience) {
@@ -249,15 +246,16 @@ void dlf_sched_hedges(struct dlf_sched *s, uint64_t *wait_until)
 {
     bool hedging = atomic_load_explicit(&s->hedging, memory_order_relaxed);
     uint64_t patience = patience_us(s);
+    uint64_t now = dlf_now_us();
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
         struct run *run = &s->runs[i];
         if (!run->busy)
             continue;
         if (run->unwanted && !dlf_run_wants_more(run)) {
             if (dlf_source_cancel(s->source, &run->get, run->silent))
-                *wait_until = 0; /* its place is free */
-        } else if (hedging) {
-            look_at(s, run, patience, wait_until);
+                *wait_until = 0;              /* its place is free */
+        } else if (hedging && !run->stream) { /* streams are overtaken: scheduler_pace.c */
+            look_at(s, run, now, patience, wait_until);
         }
     }
 }

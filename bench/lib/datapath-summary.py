@@ -29,7 +29,7 @@ class Runs:
     """The results, by group, network, way and server."""
 
     def __init__(self, results):
-        self.rates, self.whole, self.broken, self.times, self.turns = {}, {}, {}, {}, {}
+        self.rates, self.whole, self.broken, self.times = {}, {}, {}, {}
         for r in results:
             key = r["group"], r["network"], way_of(r), r["server"]
             if "why" in r:
@@ -40,7 +40,6 @@ class Runs:
             elif r["seconds"]:
                 self.rates.setdefault(key, []).append(r["bytes"] / r["seconds"])
                 self.times.setdefault(key, []).append(r)
-                self.turns.setdefault(key, {})[r["round"], r["turn"]] = r["bytes"] / r["seconds"]
         self.tables = sorted({k[:2] for k in self.rates}, key=lambda t: (list(TITLES).index(t[0]), t[1]))
 
     def ways(self, group, network):
@@ -55,7 +54,8 @@ class Runs:
 
     def of_floor(self, group, network, way):
         """What dlfuse reads, of what its floor read in the same turn; None where nothing is a floor."""
-        mine, floor = (self.turns.get((group, network, way, s), {}) for s in ("dlfuse", FLOORS.get(group)))
+        mine, floor = ({(r["round"], r["turn"]): r["bytes"] / r["seconds"] for r in self.times.get((group, network, way, s), [])}
+                       for s in ("dlfuse", FLOORS.get(group)))
         return describe([rate / floor[turn] for turn, rate in mine.items() if turn in floor])
 
     def whole_ratios(self, network, key):

@@ -32,6 +32,14 @@ static void learn(struct bench *b)
     b->done = 0;
 }
 
+/* One mirror, of which the usual is known; then so many requests stay silent. */
+static void silent_begin(struct bench *b, unsigned silent)
+{
+    hedge_begin(b, 1);
+    learn(b);
+    fake_silent(b->source, KNOWN, KNOWN + silent - 1);
+}
+
 static struct dlf_sched_stats stats_of(const struct bench *b)
 {
     struct dlf_sched_stats stats;
@@ -43,6 +51,15 @@ static void nap_ms(unsigned ms)
 {
     struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&pause, NULL);
+}
+
+/* The request that nobody needs any more is ended. */
+static void wait_cancelled(const struct bench *b)
+{
+    uint64_t until = dlf_now_ms() + 20000;
+    while (!fake_cancelled(b->source) && dlf_now_ms() < until)
+        nap_ms(1);
+    assert_int_equal(fake_cancelled(b->source), 1);
 }
 
 static void test_silence_is_hedged_after_a_second(void **state)
@@ -59,10 +76,7 @@ static void test_silence_is_hedged_after_a_second(void **state)
     assert_true(took >= 1000);
     assert_int_equal(stats_of(&b).hedged, 1);
     assert_int_equal(stats_of(&b).hedges_won, 1);
-    /* The first one is ended: nobody needs it. */
-    while (!fake_cancelled(b.source) && dlf_now_ms() < begin + 20000)
-        nap_ms(1);
-    assert_int_equal(fake_cancelled(b.source), 1);
+    wait_cancelled(&b);
     bench_end(&b);
     assert_int_equal(b.request_count, 2);
     assert_int_equal(b.requests[1].offset, b.requests[0].offset);
@@ -73,9 +87,7 @@ static void test_what_is_usual_is_learnt(void **state)
 {
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
+    silent_begin(&b, 1);
     uint64_t begin = dlf_now_ms();
     submit(&b, 3, DLF_DEMAND);
     wait_requests(&b, KNOWN + 2);
@@ -104,17 +116,13 @@ static void test_the_first_may_still_win(void **state)
 {
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN + 1);
+    silent_begin(&b, 2);
     struct piece *p = submit(&b, 3, DLF_DEMAND);
     wait_requests(&b, KNOWN + 2);
     fake_speak(b.source, KNOWN);
     wait_done(&b, 1);
     assert_int_equal(p->rc, 0);
-    for (uint64_t begin = dlf_now_ms(); !fake_cancelled(b.source) && dlf_now_ms() < begin + 20000;)
-        nap_ms(1);
-    assert_int_equal(fake_cancelled(b.source), 1);
+    wait_cancelled(&b);
     assert_int_equal(stats_of(&b).hedged, 1);
     assert_int_equal(stats_of(&b).hedges_won, 0);
     bench_end(&b);
@@ -126,9 +134,7 @@ static void test_a_second_one_that_fails_changes_nothing(void **state)
     static const enum fake_answer missing[] = {FAKE_MISSING};
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
+    silent_begin(&b, 1);
     fake_script(b.source, 0, missing, 1);
     struct piece *p = submit(&b, 3, DLF_DEMAND);
     wait_requests(&b, KNOWN + 2);
@@ -146,9 +152,7 @@ static void test_both_may_fail(void **state)
     static const enum fake_answer broken[] = {FAKE_FLIPPED, FAKE_BROKEN};
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
+    silent_begin(&b, 1);
     fake_script(b.source, 0, broken, 2);
     struct piece *p = submit(&b, 3, DLF_DEMAND);
     wait_requests(&b, KNOWN + 2);
@@ -163,9 +167,7 @@ static void test_only_what_somebody_waits_for(void **state)
 {
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN);
+    silent_begin(&b, 1);
     struct piece *p = submit(&b, 3, DLF_PREFETCH);
     nap_ms(300);
     assert_int_equal(fake_requests(b.source, b.requests), KNOWN + 1);
@@ -269,9 +271,7 @@ static void test_a_deadline_ends_both(void **state)
 {
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN + 1);
+    silent_begin(&b, 2);
     struct piece *p = prepare(&b, 3, DLF_DEMAND);
     atomic_store(&p->fetch.deadline_ms, dlf_now_ms() + 400);
     dlf_sched_submit(b.sched, &p->fetch);
@@ -286,9 +286,7 @@ static void test_the_end_ends_both(void **state)
 {
     struct bench b;
     (void)state;
-    hedge_begin(&b, 1);
-    learn(&b);
-    fake_silent(b.source, KNOWN, KNOWN + 1);
+    silent_begin(&b, 2);
     struct piece *p = submit(&b, 3, DLF_DEMAND);
     wait_requests(&b, KNOWN + 2);
     bench_end(&b);
