@@ -62,12 +62,16 @@ dlfuse_shell() {
     panic "$1"
 }
 
-# ipconfig knows no nameserver= of its own.
+# ipconfig knows no nameserver= of its own. Those that are given come first, before what configure_networking has written.
 dlfuse_write_nameservers() {
-    local address
-    for address in $(dlfuse_args nameserver); do
-        echo "nameserver $address"
-    done >>/etc/resolv.conf
+    local address words
+    words=$(
+        for address in $(dlfuse_args nameserver); do
+            echo "nameserver $address"
+        done
+        [ ! -e "$DLFUSE_RESOLVER" ] || cat "$DLFUSE_RESOLVER"
+    )
+    [ -z "$words" ] || echo "$words" >"$DLFUSE_RESOLVER"
 }
 
 # dlfuse_connect URL: beside everything else, for as long as it takes. configure_networking gives up after minutes and then
@@ -77,6 +81,7 @@ dlfuse_connect() {
     none | off) ;;
     *) until (configure_networking); do sleep 1; done ;;
     esac
+    dlfuse_write_nameservers
     : >"$DLFUSE_NETWORK"
     dlfuse_start "$1"
 }
@@ -95,7 +100,6 @@ dlfuse_boot() {
     # By this mark programs know an initramfs, and the daemon that it has to outlive one (systemd.io/INITRD_INTERFACE).
     [ -e /etc/initrd-release ] || : >/etc/initrd-release
     dlfuse_prepare
-    dlfuse_write_nameservers
     dlfuse_connect "$url" </dev/null &
     until [ -e "$DLFUSE_ATTACHED" ]; do
         sleep 0.1

@@ -42,9 +42,6 @@ DLFUSE_HEADERS=/etc/dlfuse/headers
 # read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
 # With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
 DLFUSE_READ_AHEAD_KB=128
-# Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
-DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf'
-
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
 dlfuse_log() {
@@ -101,26 +98,6 @@ dlfuse_make_private_root() {
             mknod -m 0600 "$DLFUSE_ROOT/dev/loop$minor" b 7 $minor
         done
     }
-}
-
-# Network programs that write no /etc/resolv.conf leave what they learnt elsewhere: systemd-networkd as
-# DNS="ADDRESS...", those of initramfs-tools as IPV4DNS0='ADDRESS', IPV6DNS0='ADDRESS' and DNSDOMAIN='NAME'.
-dlfuse_write_resolver() {
-    local file line address
-    [ -z "$(sed -n /nameserver/p /etc/resolv.conf 2>/dev/null)" ] || return 0
-    for file in /run/systemd/netif/state /run/net-*.conf /run/net6-*.conf; do
-        [ -e "$file" ] || continue
-        sed "s/[\"']//g" "$file" | while read -r line; do
-            case $line in
-            DNS=* | IPV[46]DNS?=*)
-                for address in ${line#*=}; do
-                    [ "$address" = 0.0.0.0 ] || [ "$address" = :: ] || echo "nameserver ${address%%#*}"
-                done
-                ;;
-            DOMAINS=?* | DNSDOMAIN=?*) echo "search ${line#*=}" ;;
-            esac
-        done
-    done >/etc/resolv.conf
 }
 
 # The resolver's files come with the network, so this is done when the daemon starts.
@@ -364,43 +341,6 @@ dlfuse_pass_on_units() {
     dlfuse_want kexec.target "$unit.service" "${unit}reboot.service"
 }
 
-# dlfuse_keep_network DIR: what manages the network of the system at DIR leaves the address alone through which its root
-# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise; ifupdown takes links
-# down when the machine goes down, while the root may still be read.
-dlfuse_keep_network() {
-    local file unit
-    for file in "$1"/etc/systemd/network/*.network "$1"/usr/lib/systemd/network/*.network \
-        /run/systemd/network/*.network; do
-        [ -e "$file" ] || continue
-        mkdir -p "/run/systemd/network/${file##*/}.d"
-        printf '[Network]\nKeepConfiguration=yes\n' >"/run/systemd/network/${file##*/}.d/90-dlfuse.conf"
-    done
-    for unit in networking ifup@; do
-        mkdir -p "/run/systemd/system/$unit.service.d"
-        printf '[Service]\nExecStop=\n' >"/run/systemd/system/$unit.service.d/90-dlfuse.conf"
-    done
-}
-
-# The host name that ip= gives, otherwise the one of a lease or of rd.dlfuse.hostname=; nothing when there is none.
-dlfuse_host_name() {
-    {
-        dlfuse_args ip | sed -n 's/\[[^]]*\]//g; s/^\([^:]*:\)\{4\}\([^:]*\):.*/\2/p'
-        # shellcheck disable=SC2086 # patterns
-        sed -n "s/^HOSTNAME=['\"]*\([^'\"]*\).*/\1/p" $DLFUSE_LEASES 2>/dev/null || :
-        dlfuse_arg rd.dlfuse.hostname
-    } | sed -n '/^[A-Za-z0-9][A-Za-z0-9.-]*$/{ p; q; }'
-}
-
-# The booted system keeps the name that the machine has by then, if its image has none. Not every network module sets one:
-# systemd-networkd does not in an initramfs.
-dlfuse_set_host_name() {
-    local name
-    read -r name </proc/sys/kernel/hostname || :
-    case $name in '' | '(none)' | localhost) ;; *) return 0 ;; esac
-    name=$(dlfuse_host_name)
-    [ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
-}
-
 # systemd moved /run into the new root until version 253. Since then it copies it, with what is mounted in it, and takes
 # the originals out of the tree.
 dlfuse_systemd_copies_run() {
@@ -450,3 +390,5 @@ dlfuse_finish() {
 
 # shellcheck source=initramfs-hook/lib/dlfuse-boot.sh
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-boot.sh"
+# shellcheck source=initramfs-hook/lib/dlfuse-network.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-network.sh"

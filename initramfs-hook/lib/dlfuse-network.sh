@@ -1,0 +1,122 @@
+# shellcheck shell=sh
+# dlfuse-network.sh: what the machine learns from its network, and how the booted system keeps it. Sourced by dlfuse-lib.sh.
+#
+#   dlfuse_write_resolver     name servers and search domains in the initramfs' resolv.conf; again after each lease, adds what lacks
+#   dlfuse_set_host_name      the host name, if the machine has none; before switch_root
+#   dlfuse_keep_network DIR   the system at DIR leaves the address alone through which its root comes
+#
+# Nothing here blocks, and nothing fails: a machine without a name or a resolver boots.
+
+# Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
+DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf /run/net6-*.conf'
+# systemd-networkd's summary of all links.
+DLFUSE_NETWORKD_STATE=/run/systemd/netif/state
+DLFUSE_RESOLVER=/etc/resolv.conf
+# Where a name may stand that nobody gave to this machine: the distribution's, and systemd's mark of one that it made up.
+DLFUSE_OS_RELEASES='/etc/os-release /usr/lib/os-release /etc/initrd-release /usr/lib/initrd-release'
+DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
+
+# dlfuse_values KEYS FILE...: the words of all KEY=, in the order of the files; KEYS is a pattern (sed -E). Files may be missing.
+dlfuse_values() {
+    local keys="$1"
+    shift
+    sed -nE "s/[\"']//g; s/^($keys)=(.*)/\2/p" "$@" 2>/dev/null || :
+}
+
+# dlfuse_unique WORD...: each word once, where it comes first.
+dlfuse_unique() {
+    local word words=''
+    for word in "$@"; do
+        case " $words " in *" $word "*) ;; *) words="$words $word" ;; esac
+    done
+    echo "${words# }"
+}
+
+dlfuse_resolver_has() { [ -n "$(sed -nE "/^[[:blank:]]*($1)[[:blank:]]/p" "$DLFUSE_RESOLVER" 2>/dev/null)" ]; }
+
+# Name servers as addresses: systemd-networkd writes the server's name behind '#', ipconfig 0.0.0.0 for none.
+dlfuse_name_servers() {
+    # shellcheck disable=SC2086,SC2046 # patterns, words
+    dlfuse_unique $(dlfuse_values 'DNS|IPV[46]DNS[0-9]' $DLFUSE_NETWORKD_STATE $DLFUSE_LEASES |
+        sed -E 's/#[^ ]*//g; s/(^| )(0\.0\.0\.0|::)( |$)/\1\3/g')
+}
+
+# What is searched comes before the lease's own domain. rd.peerdns=0: a lease says nothing about names.
+dlfuse_search_domains() {
+    local keys
+    for keys in 'DOMAINS|DOMAIN_SEARCH_LIST|DOMAINSEARCH' 'DOMAINNAME|DNSDOMAIN'; do
+        # shellcheck disable=SC2086
+        dlfuse_values "$keys" $DLFUSE_NETWORKD_STATE $DLFUSE_LEASES
+    done | sed 's/[[:blank:]]/\n/g' | sed 's/\.$//; /[^A-Za-z0-9._-]/d'
+}
+
+# Programs that write no resolv.conf leave what they learnt elsewhere: systemd-networkd, which in an initramfs does not search
+# the domain of a lease, and ipconfig. One line "search": of several the last one would count.
+dlfuse_write_resolver() {
+    local address domains=''
+    if ! dlfuse_resolver_has nameserver; then
+        for address in $(dlfuse_name_servers); do
+            echo "nameserver $address"
+        done >>"$DLFUSE_RESOLVER"
+    fi
+    if ! dlfuse_resolver_has 'search|domain' && [ "$(dlfuse_arg rd.peerdns)" != 0 ]; then
+        # shellcheck disable=SC2046
+        domains=$(dlfuse_unique $(dlfuse_search_domains))
+        [ -z "$domains" ] || echo "search $domains" >>"$DLFUSE_RESOLVER"
+    fi
+}
+
+# dlfuse_is_default_name NAME: 0 if it is no name that was given to this machine.
+dlfuse_is_default_name() {
+    local name
+    case $1 in
+    '' | '(none)' | localhost | localhost. | localhost.localdomain* | localhost[46] | localhost[46].localdomain[46] | *.localhost) return 0 ;;
+    esac
+    # shellcheck disable=SC2086
+    for name in $(dlfuse_values DEFAULT_HOSTNAME $DLFUSE_OS_RELEASES) $(cat $DLFUSE_DEFAULT_NAMES 2>/dev/null); do
+        [ "$1" != "$name" ] || return 0
+    done
+    return 1
+}
+
+# The host name that ip= gives, otherwise the one of a lease or of rd.dlfuse.hostname=; nothing when there is none. Of ip= only
+# ADDRESS:PEER:GATEWAY:NETMASK:NAME has one: in INTERFACE:METHOD:MTU:MAC the fifth field is a byte of the MAC address. A name
+# that the kernel would cut off is used without its domain.
+dlfuse_host_name() {
+    {
+        dlfuse_args ip |
+            sed -nE 's/\[[^]]*\]//g; s/^([0-9]+\.[0-9.]+)?:([0-9]+\.[0-9.]+)?:[^:]*:[^:]*:([^:]*).*/\3/p'
+        # shellcheck disable=SC2086 # patterns
+        dlfuse_values HOSTNAME $DLFUSE_LEASES
+        dlfuse_arg rd.dlfuse.hostname
+    } | sed -nE 's/\.$//; /^.{65}/s/\..*//; /^.{65}/d; /^[0-9]+\.[0-9.]*$/d; /^localhost(\.|$)/d
+        /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/{ p; q; }'
+}
+
+# The booted system keeps the name that the machine has by then, if its image has none. Not every network module sets one:
+# systemd-networkd does not in an initramfs.
+dlfuse_set_host_name() {
+    local name
+    ! dlfuse_arg systemd.hostname >/dev/null || return 0
+    read -r name </proc/sys/kernel/hostname || :
+    dlfuse_is_default_name "$name" || return 0
+    name=$(dlfuse_host_name)
+    [ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
+}
+
+# dlfuse_keep_network DIR: what manages the network of the system at DIR leaves the address alone through which its root
+# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise; ifupdown takes links
+# down when the machine goes down, while the root may still be read.
+dlfuse_keep_network() {
+    local file unit
+    for file in "$1"/etc/systemd/network/*.network "$1"/usr/lib/systemd/network/*.network \
+        /run/systemd/network/*.network; do
+        [ -e "$file" ] || continue
+        mkdir -p "/run/systemd/network/${file##*/}.d"
+        printf '[Network]\nKeepConfiguration=yes\n' >"/run/systemd/network/${file##*/}.d/90-dlfuse.conf"
+    done
+    for unit in networking ifup@; do
+        mkdir -p "/run/systemd/system/$unit.service.d"
+        printf '[Service]\nExecStop=\n' >"/run/systemd/system/$unit.service.d/90-dlfuse.conf"
+    done
+}
