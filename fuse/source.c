@@ -279,11 +279,27 @@ static void set_ca(CURL *easy, char *ca, size_t size)
 }
 #endif
 
+/*
+ * Where a transfer ends while its server's name, or its proxy's, is looked up, libcurl would wait
+ * for its resolver's thread: seconds, in which no other transfer goes on. Let go, the thread ends by
+ * itself when the look-up does. False where libcurl is too old to do that.
+ */
+static bool let_go_of_look_ups(CURL *easy)
+{
+#if LIBCURL_VERSION_NUM >= 0x075700
+    return curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
+#else
+    (void)easy;
+    return false;
+#endif
+}
+
 static CURL *new_handle(struct dlf_source *source, struct transfer *t)
 {
     CURL *easy = curl_easy_init();
     if (!easy)
         return NULL;
+    source->waits_for_look_ups = !let_go_of_look_ups(easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "dlfuse/" DLFUSE_VERSION);
@@ -355,6 +371,16 @@ static int set_headers(struct transfer *t, bool own)
     return list ? 0 : -ENOMEM;
 }
 
+/* Sooner than the transfer is given up: so it fails for a name that is not found, say, and may go on
+ * with the address that is known (finish). */
+static long connect_timeout_ms(const struct dlf_source *source, unsigned mirror)
+{
+    long most = dlf_mirrors_other_up(&source->mirrors, mirror) ? CONNECT_TIMEOUT_STANDBY_MS
+                                                               : CONNECT_TIMEOUT_MS;
+    long stall = (long)source->stall_ms / 4 * 3;
+    return stall < most ? stall : most;
+}
+
 /* The bytes that are asked for; NULL: all. */
 static void set_range(CURL *easy, const struct dlf_get *get)
 {
@@ -375,15 +401,13 @@ static int begin_request(struct transfer *t, const char *url)
     const struct place *p = &source->places[get->mirror];
     CURL *easy = t->easy;
     bool own = dlf_url_same_server(&p->url, url);
-    bool standby = dlf_mirrors_other_up(&source->mirrors, get->mirror);
     t->answer = (struct dlf_answer){0};
     t->curl_error[0] = 0;
     dlf_transfer_watch(t);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
     curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     standby ? CONNECT_TIMEOUT_STANDBY_MS : CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms(source, get->mirror));
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, get->fresh ? 1L : 0L);
     set_resolve(t);
     set_range(easy, get);
@@ -522,7 +546,7 @@ bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, boo
     struct transfer *t = source->transfers;
     while (t->get != get)
         t++;
-    if (!looked_up(t))
+    if (source->waits_for_look_ups && !looked_up(t))
         return false;
     t->beaten = true;
     t->silent = silent;

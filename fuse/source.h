@@ -147,7 +147,7 @@ int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mi
 /*
  * Ends get, which runs, because another one was quicker: done gets -ECANCELED. silent: it had
  * brought nothing for long, and its mirror is to blame for that. Not from within a callback. False,
- * and it goes on, while its mirror's name is looked up: libcurl would wait for that.
+ * and it goes on, while its mirror's name is looked up and libcurl (before 7.87) would wait for that.
  */
 bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent);
 

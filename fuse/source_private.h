@@ -82,6 +82,7 @@ struct dlf_source {
     unsigned patience; /* transfers that were too slow, less those that were not */
     uint64_t watched_ms;
     bool look_for_probes;
+    bool waits_for_look_ups; /* whoever ends a transfer: libcurl is older than 7.87 */
     atomic_bool announces;
     struct transfer *transfers; /* most of them, and one for each probe */
     unsigned transfer_count;

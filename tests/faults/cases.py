@@ -286,5 +286,8 @@ first_bad("does-no-ranges", "any no-range", moved=())
 first_bad("spoils-its-index", "index flip", options="rootfs")
 first_bad("has-an-expired-certificate", tls="expired", host="localhost")
 first_bad("has-no-name", host="unknown.test", within=10)
+first_bad("has-a-silent-name-server", host="silent.test")
+# Beside a look-up that hangs, the second mirror's bytes go on coming.
+case("mirror-loses-its-name-server", "right", "pack nth=1 away", host="mute.test", mirror=("any slow rate=700000",), within=9, moved=("mirrors.0.failures",))
 case("mirror-heals", "right", "pack for=3 status code=503", mirror=("pack nth=3- status code=503",), within=25, moved=("mirrors.0.failures", "mirrors.1.failures"))
 lasting("mirrors-both-bad", "pack status code=503", mirror=("pack flip",), says="503|SHA-256", moved=("failed_attempts", "bad_digests"))
