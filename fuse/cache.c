@@ -100,6 +100,7 @@ static int ask_locked(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf
     cf->fetch.sha256 = r->sha256;
     atomic_init(&cf->fetch.deadline_ms, deadline(c, waiter));
     cf->fetch.done = dlf_cache_chunk_done;
+    cf->fetch.whole = spot->boot ? NULL : dlf_cache_pack_passes;
     atomic_init(&cf->fetch.class, (uint8_t) class);
     *fetch_slot_locked(c, spot->chunk) = cf;
     set_state_locked(c, spot->chunk, FETCHING);

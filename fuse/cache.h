@@ -65,6 +65,10 @@ struct dlf_cache_config {
 
     /* The boot pack does not have what its table says. Its chunks fail with -EAGAIN. */
     void (*boot_failed)(void *cookie, const struct dlf_err *err);
+
+    /* A mirror sends all of a pack for one chunk: what else is asked of it now, of any urgency,
+     * comes for nothing. In the scheduler's thread. */
+    void (*pack_passes)(void *cookie, uint32_t pack);
     void *cookie;
 };
 

@@ -104,6 +104,9 @@ static inline struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64
 void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                           const struct dlf_err *err);
 
+/* cache_settle.c: the whole callback of a fetch from a pack. */
+void dlf_cache_pack_passes(struct dlf_fetch *fetch);
+
 /* cache_settle.c: what decoding needs, and the threads for it. False when out of memory. */
 bool dlf_cache_make_benches(struct dlf_cache *cache);
 void dlf_cache_free_benches(struct dlf_cache *cache);

@@ -154,3 +154,10 @@ void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
         return;
     settle(cf, &c->benches[0], rc, bytes, err);
 }
+
+void dlf_cache_pack_passes(struct dlf_fetch *fetch)
+{
+    const struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
+    const struct dlf_cache_config *config = &cf->cache->config;
+    config->pack_passes(config->cookie, cf->record.pack);
+}

@@ -123,8 +123,6 @@ static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
                      : 0;
         if (rc < 0)
             return;
-        if (rc == DLF_CACHE_ASKED)
-            dlf_image_bring_pack(im, &spot, DLF_PREFETCH);
         at = spot.end;
     }
 }

@@ -54,7 +54,7 @@ static int fill_chunk_locked(struct dlf_image *im, const struct dlf_spot *spot)
 {
     int rc = dlf_cache_get(im->cache, spot, DLF_FILL, NULL, NULL, 0, 0);
     if (rc == DLF_CACHE_ASKED)
-        im->fill_outstanding += spot->record.length + dlf_image_bring_pack(im, spot, DLF_FILL);
+        im->fill_outstanding += spot->record.length;
     return rc;
 }
 

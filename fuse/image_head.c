@@ -51,6 +51,7 @@ static int open_cache(struct dlf_image *im, const struct dlf_image_config *confi
         .boot = im->manifest.boot,
         .timeout_ms = config->timeout_ms,
         .boot_failed = dlf_image_boot_failed,
+        .pack_passes = dlf_image_pack_passes,
         .settled = dlf_image_chunk_settled,
         .cookie = im,
     };

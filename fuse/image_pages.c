@@ -62,6 +62,14 @@ static void page_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     free(pf);
 }
 
+/* A mirror sends the whole index for a page: the others come for nothing. */
+static void index_passes(struct dlf_fetch *fetch)
+{
+    struct dlf_image *im = ((struct page_fetch *)fetch)->image;
+    for (uint32_t page = 0; page < dlf_pages_head(im->pages)->page_count; page++)
+        dlf_image_page_get(im, page, DLF_PREFETCH, NULL);
+}
+
 static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, enum dlf_class class,
                                          const struct dlf_waiter *waiter)
 {
@@ -77,6 +85,7 @@ static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, en
     pf->fetch.length = dlf_index_page_records(head, page) * DLF_RECORD_SIZE;
     pf->fetch.sha256 = head->pages[page].sha256;
     pf->fetch.done = page_done;
+    pf->fetch.whole = index_passes;
     atomic_init(&pf->fetch.class, (uint8_t) class);
     if (waiter && im->timeout_ms && class == DLF_DEMAND)
         atomic_init(&pf->fetch.deadline_ms, dlf_now_ms() + im->timeout_ms);
@@ -91,15 +100,6 @@ static struct page_fetch *ask_locked(struct dlf_image *im, uint32_t page, enum d
     if (pf)
         dlf_sched_submit(im->sched, &pf->fetch);
     return pf;
-}
-
-/* From a mirror that sends the whole index for each of its pages. */
-static void ask_for_the_others_locked(struct dlf_image *im)
-{
-    if (dlf_sched_sends_whole(im->sched))
-        for (uint32_t page = 0; page < dlf_pages_head(im->pages)->page_count; page++)
-            if (!im->page_loading[page] && !dlf_pages_loaded(im->pages, page))
-                ask_locked(im, page, DLF_PREFETCH, NULL);
 }
 
 int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class,
@@ -118,7 +118,6 @@ int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class
             pthread_mutex_unlock(&im->page_lock);
             return -ENOMEM;
         }
-        ask_for_the_others_locked(im);
         rc = DLF_CACHE_ASKED;
     }
     if (waiter) {

@@ -131,12 +131,11 @@ int dlf_image_page_get(struct dlf_image *image, uint32_t page, enum dlf_class cl
                        struct dlf_waiter *waiter);
 
 /*
- * image_pack.c: a chunk was asked for. Where its pack comes as a whole anyway, asks for the others
- * in it that are not here, as far as the index is known; returns their bytes of content. Not where
- * fetching ahead is switched off, nor where the cache cannot hold the image.
+ * image_pack.c: the cache's pack_passes callback. Asks for the pack's chunks that are not here, as
+ * far as the index is known. Not where fetching ahead is switched off, nor where the cache cannot
+ * hold the image. cookie is the image.
  */
-uint64_t dlf_image_bring_pack(struct dlf_image *image, const struct dlf_spot *spot,
-                              enum dlf_class class);
+void dlf_image_pack_passes(void *cookie, uint32_t pack);
 
 /* image_fill.c: the cache's settled callback. cookie is the image. */
 void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);

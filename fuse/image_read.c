@@ -214,8 +214,6 @@ static bool step(struct image_read *r)
         else
             drop_part(r);
         r->missed |= rc == DLF_CACHE_ASKED;
-        if (rc == DLF_CACHE_ASKED)
-            dlf_image_bring_pack(im, &spot, DLF_PREFETCH);
         if (rc < 0) {
             fail(r, rc);
             return false;

@@ -119,6 +119,8 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
         }
         if (when <= now) {
             int m = dlf_source_choose(s->source, f->tried, &when);
+            if (m >= 0 && dlf_run_may_bring(s, f, (unsigned)m))
+                continue; /* its first byte wakes us */
             if (m >= 0) {
                 best = f;
                 *mirror = (unsigned)m;
@@ -160,7 +162,7 @@ static void expire_run(struct dlf_sched *s, struct run *run, uint64_t now, uint6
             continue;
         dlf_fail(&why, ETIMEDOUT, "%s%s: %" PRIu64 " bytes came in %" PRIu64 " ms",
                  dlf_source_mirror_base(s->source, run->get.mirror), run->path,
-                 run->position - run->get.offset, (dlf_now_us() - run->begun_us) / 1000);
+                 run->position - run->from, (dlf_now_us() - run->begun_us) / 1000);
         dlf_run_drop(run, i);
         time_out(s, f, why.msg);
     }
@@ -320,11 +322,6 @@ void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
 void dlf_sched_hedge(struct dlf_sched *s, bool on)
 {
     atomic_store_explicit(&s->hedging, on, memory_order_relaxed);
-}
-
-bool dlf_sched_sends_whole(const struct dlf_sched *s)
-{
-    return atomic_load_explicit(&s->sends_whole, memory_order_relaxed);
 }
 
 bool dlf_sched_expects_more(const struct dlf_sched *s)

@@ -10,8 +10,10 @@
  * One object may stream: its first piece opens a plain GET of all of it, and the pieces that are
  * submitted from within the done of one of its pieces are taken from the stream as they pass. Where
  * somebody waits for a piece that the stream will bring later than a request of the piece's own
- * would, it is asked for separately. A stream that breaks leaves ordinary pieces. From a mirror
- * that sends the whole object for a range every object streams, and nothing overtakes. Where
+ * would, it is asked for separately. A stream that breaks leaves ordinary pieces. A request whose
+ * answer brings the whole object in place of a range becomes a stream: all that is wanted of the
+ * object is taken from it as it passes, and nothing overtakes. The next request is for a range
+ * again, for such an answer says little about the next one. Where
  * somebody waits for a request that stays silent for longer than 99 of a hundred did, its pieces
  * are asked for again elsewhere, and what comes first counts (dlf_sched_hedge). A piece that fails
  * is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts anew, for
@@ -67,6 +69,13 @@ struct dlf_fetch {
      */
     void (*done)(struct dlf_fetch *fetch, int rc, const uint8_t *bytes, const struct dlf_err *err);
 
+    /*
+     * NULL, or: more than was asked for is coming, all of the object from its first byte. What is
+     * submitted of it now comes for nothing. In the scheduler's thread, before the first byte is
+     * looked at, for one of the request's pieces.
+     */
+    void (*whole)(struct dlf_fetch *fetch);
+
     /* The scheduler's own. */
     struct dlf_fetch *next;
     uint64_t sequence;
@@ -113,12 +122,6 @@ void dlf_sched_stop(struct dlf_sched *sched);
 /* Stops, if that was not done; every piece still there is done with -ESHUTDOWN, in the caller's
  * thread. */
 void dlf_sched_free(struct dlf_sched *sched);
-
-/*
- * The mirror that was asked last sends whole objects for ranges: what lies before and behind a
- * piece in its object comes for nothing, if it is asked for within the same moment. Any thread.
- */
-bool dlf_sched_sends_whole(const struct dlf_sched *sched);
 
 /* More pieces are under way. For a piece's done: is it worth while to go on quickly? */
 bool dlf_sched_expects_more(const struct dlf_sched *sched);

@@ -54,7 +54,7 @@ static uint64_t patience_us(const struct dlf_sched *s)
 /* Where bytes have come: not sooner than at the speed that they had. */
 static uint64_t patience_with_us(const struct run *run, uint64_t patience)
 {
-    uint64_t brought = run->position - run->get.offset;
+    uint64_t brought = run->position - run->from;
     if (!brought)
         return patience;
     return longer(patience, (run->heard_us - run->begun_us) * UNSEEN_BYTES / brought);

@@ -164,9 +164,9 @@ static uint64_t fresh_us(const struct dlf_pace *pace, uint64_t rate, uint32_t le
 }
 
 /*
- * Only streams, and from a mirror that has ranges: what waits in an ordinary request has a few MiB
- * before it at most, and where several of these share a link that is full, a further one brings
- * nothing sooner and its bytes come twice.
+ * Only streams that were asked for, and from a mirror that has ranges: what waits in an ordinary
+ * request has a few MiB before it at most, and where several of these share a link that is full, a
+ * further one brings nothing sooner and its bytes come twice.
  */
 static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dlf_pace *pace,
                            uint64_t now)
@@ -202,7 +202,7 @@ bool dlf_sched_reconsider(struct dlf_sched *s)
         return true;
     s->reconsidered_us = now;
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
-        if (s->runs[i].busy && s->runs[i].stream &&
+        if (s->runs[i].busy && s->runs[i].stream && !s->runs[i].whole &&
             !dlf_source_sends_whole(s->source, s->runs[i].get.mirror))
             some_wait |= reconsider_run(s, &s->runs[i], &pace, now);
     return some_wait;

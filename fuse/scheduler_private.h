@@ -38,8 +38,8 @@ struct run {
     struct dlf_get get; /* first: callbacks get its address */
     struct dlf_sched *sched;
     bool busy;
-    bool stream; /* a plain GET to which pieces are added while it runs */
-    bool whole;  /* one for want of ranges: the mirror sends all of the object in any case */
+    bool stream; /* brings all of the object; pieces are added while it runs */
+    bool whole;  /* and was asked for a range */
     enum dlf_class class;
     char path[DLF_OBJECT_PATH_MAX];
     struct dlf_sha256 object;
@@ -57,7 +57,8 @@ struct run {
     bool silent;          /* and what somebody waited for was asked for again */
     bool unwanted;        /* its last piece came in another way: to be ended */
     struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
-    uint64_t position;    /* offset in the object of the byte that comes next */
+    uint64_t from;        /* offset in the object of the first byte that comes */
+    uint64_t position;    /* and of the one that comes next */
     uint64_t passed;      /* and of the first one that no piece has been given yet */
 };
 
@@ -83,7 +84,6 @@ struct dlf_sched {
     bool retire;
     atomic_bool announces;
     atomic_bool hedging;
-    atomic_bool sends_whole;        /* the mirror that was asked last does */
     atomic_uint_fast64_t fill_rate; /* bytes a second; 0: no limit */
 
     /* The thread's own. */
@@ -143,6 +143,13 @@ bool dlf_run_begin(struct dlf_sched *sched, struct dlf_fetch *head, unsigned mir
 
 /* Adds a piece to a running stream that will pass it. False when there is none. */
 bool dlf_run_attach(struct dlf_sched *sched, struct dlf_fetch *fetch);
+
+/*
+ * Should the piece wait for the answer to another request to mirror for its object? It should where
+ * that answer may bring all of the object: one request more, and the object would come twice.
+ */
+bool dlf_run_may_bring(const struct dlf_sched *sched, const struct dlf_fetch *fetch,
+                       unsigned mirror);
 
 /* Takes a piece out of a run that may be bringing it. A run that is left without one is cut off. */
 void dlf_run_drop(struct run *run, unsigned piece);

@@ -28,9 +28,6 @@
 /* Pieces that a stream's list has room for at first; it doubles. */
 #define STREAM_ROOM 1024
 
-/* Bytes of a whole object; it is cut off behind the last piece that is wanted. */
-#define WHOLE_LIMIT (UINT64_MAX / 2)
-
 /* One line for many pieces: a damaged pack has hundreds of them. */
 static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
 {
@@ -194,9 +191,111 @@ static void complete_pieces(struct run *run, const uint8_t *bytes)
     } while (f && f->offset == offset && f->length == length);
 }
 
+/* May f ride along with the run that begins with head? */
+static bool is_company(const struct dlf_fetch *head, const struct dlf_fetch *f, uint64_t now)
+{
+    return f->kind == head->kind && f->tried == head->tried && f->not_before_ms <= now &&
+           dlf_sha256_equal(&f->object, &head->object);
+}
+
+static uint64_t end_of(const struct dlf_fetch *f)
+{
+    return f->offset + f->length;
+}
+
+/* May b come behind a in one run, with at most so many bytes between them? */
+static bool follows(const struct dlf_fetch *a, const struct dlf_fetch *b, uint64_t gap_max)
+{
+    return same_place(a, b) || (b->offset >= end_of(a) && b->offset - end_of(a) <= gap_max);
+}
+
+/* Room for the pieces' list and for a piece that comes in parts. */
+static bool make_room(struct run *run, unsigned pieces, uint32_t bytes)
+{
+    if (run->buffer_size < bytes) {
+        uint8_t *buffer = malloc(bytes);
+        if (!buffer)
+            return false;
+        free(run->buffer);
+        run->buffer = buffer;
+        run->buffer_size = bytes;
+    }
+    if (run->room < pieces) {
+        struct dlf_fetch **more = realloc(run->pieces, pieces * sizeof(struct dlf_fetch *));
+        if (!more)
+            return false;
+        run->pieces = more;
+        run->room = pieces;
+    }
+    return true;
+}
+
+/* Adds f to a stream's pieces, which are in order. False when its bytes are not all still to come,
+ * or overlap another piece's. */
+static bool add_to_stream(struct run *run, struct dlf_fetch *f)
+{
+    unsigned at = run->count;
+    unsigned before;
+    if (f->offset < run->passed)
+        return false;
+    while (at > run->next && (!run->pieces[at - 1] || run->pieces[at - 1]->offset > f->offset))
+        at--;
+    for (before = at; before > run->next && !run->pieces[before - 1];)
+        before--;
+    if (before > run->next && !follows(run->pieces[before - 1], f, UINT64_MAX))
+        return false;
+    for (before = at; before < run->count && !run->pieces[before];)
+        before++;
+    if (before < run->count && !follows(f, run->pieces[before], UINT64_MAX))
+        return false;
+    if (run->count == run->room && !make_room(run, 2 * run->room, run->buffer_size))
+        return false;
+    memmove(run->pieces + at + 1, run->pieces + at, (run->count - at) * sizeof(run->pieces[0]));
+    run->pieces[at] = f;
+    run->count++;
+    return true;
+}
+
+/* Takes all that is queued for the object into the run, as far as it goes where the run's pieces
+ * do.
+ */
+static void gather_whole(struct run *run, const struct dlf_fetch *head)
+{
+    struct dlf_sched *s = run->sched;
+    uint64_t now = dlf_now_ms();
+    struct dlf_fetch **link = &s->queue;
+    while (*link) {
+        struct dlf_fetch *f = *link;
+        if (is_company(head, f, now) && add_to_stream(run, f)) {
+            f->hedged = f->hedge != NULL;
+            dlf_sched_unlink(s, link);
+        } else {
+            link = &f->next;
+        }
+    }
+}
+
+/* All of the object is coming where a range was asked for: what else is wanted of it comes too. */
+static void become_stream(struct run *run)
+{
+    run->stream = true;
+    run->whole = true;
+    run->from = 0;
+    run->passed = 0;
+    if (!dlf_run_wants_more(run))
+        return;
+    struct dlf_fetch *head = run->pieces[run->next];
+    if (head->whole)
+        head->whole(head);
+    dlf_sched_take_inbox(run->sched);
+    gather_whole(run, head);
+}
+
 static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     struct run *run = (struct run *)get;
+    if (get->whole && !run->stream)
+        become_stream(run);
     note_arrival(run, offset, size);
     while (size && run->next < run->count) {
         struct dlf_fetch *f = run->pieces[run->next];
@@ -277,29 +376,11 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     run->count = run->next;
 }
 
-/* May f ride along with the run that begins with head? */
-static bool is_company(const struct dlf_fetch *head, const struct dlf_fetch *f, uint64_t now)
-{
-    return f->kind == head->kind && f->tried == head->tried && f->not_before_ms <= now &&
-           dlf_sha256_equal(&f->object, &head->object);
-}
-
 static int by_offset(const void *a, const void *b)
 {
     const struct dlf_fetch *x = *(struct dlf_fetch *const *)a;
     const struct dlf_fetch *y = *(struct dlf_fetch *const *)b;
     return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-static uint64_t end_of(const struct dlf_fetch *f)
-{
-    return f->offset + f->length;
-}
-
-/* May b come behind a in one run, with at most so many bytes between them? */
-static bool follows(const struct dlf_fetch *a, const struct dlf_fetch *b, uint64_t gap_max)
-{
-    return same_place(a, b) || (b->offset >= end_of(a) && b->offset - end_of(a) <= gap_max);
 }
 
 /*
@@ -368,53 +449,6 @@ static struct run *idle_run(struct dlf_sched *s)
     return NULL;
 }
 
-/* Room for the pieces' list and for a piece that comes in parts. */
-static bool make_room(struct run *run, unsigned pieces, uint32_t bytes)
-{
-    if (run->buffer_size < bytes) {
-        uint8_t *buffer = malloc(bytes);
-        if (!buffer)
-            return false;
-        free(run->buffer);
-        run->buffer = buffer;
-        run->buffer_size = bytes;
-    }
-    if (run->room < pieces) {
-        struct dlf_fetch **more = realloc(run->pieces, pieces * sizeof(struct dlf_fetch *));
-        if (!more)
-            return false;
-        run->pieces = more;
-        run->room = pieces;
-    }
-    return true;
-}
-
-/* Adds f to a stream's pieces, which are in order. False when its bytes are not all still to come,
- * or overlap another piece's. */
-static bool add_to_stream(struct run *run, struct dlf_fetch *f)
-{
-    unsigned at = run->count;
-    unsigned before;
-    if (f->offset < run->passed)
-        return false;
-    while (at > run->next && (!run->pieces[at - 1] || run->pieces[at - 1]->offset > f->offset))
-        at--;
-    for (before = at; before > run->next && !run->pieces[before - 1];)
-        before--;
-    if (before > run->next && !follows(run->pieces[before - 1], f, UINT64_MAX))
-        return false;
-    for (before = at; before < run->count && !run->pieces[before];)
-        before++;
-    if (before < run->count && !follows(f, run->pieces[before], UINT64_MAX))
-        return false;
-    if (run->count == run->room && !make_room(run, 2 * run->room, run->buffer_size))
-        return false;
-    memmove(run->pieces + at + 1, run->pieces + at, (run->count - at) * sizeof(run->pieces[0]));
-    run->pieces[at] = f;
-    run->count++;
-    return true;
-}
-
 bool dlf_run_attach(struct dlf_sched *s, struct dlf_fetch *f)
 {
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
@@ -425,13 +459,18 @@ bool dlf_run_attach(struct dlf_sched *s, struct dlf_fetch *f)
     return false;
 }
 
-/* All that is queued for the object. */
-static void gather_whole(struct dlf_sched *s, struct run *run, const struct dlf_fetch *head)
+bool dlf_run_may_bring(const struct dlf_sched *s, const struct dlf_fetch *f, unsigned mirror)
 {
-    uint64_t now = dlf_now_ms();
-    for (struct dlf_fetch *f = s->queue; f; f = f->next)
-        if (f != head && is_company(head, f, now))
-            add_to_stream(run, f);
+    if (f->stream_bytes || f->twin || !dlf_source_sends_whole(s->source, mirror))
+        return false;
+    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
+        const struct run *run = &s->runs[i];
+        bool answered = run->marks[1].us != 0;
+        if (run->busy && !run->stream && !answered && run->get.mirror == mirror &&
+            dlf_sha256_equal(&run->object, &f->object))
+            return true;
+    }
+    return false;
 }
 
 /* The question that brings run's pieces. */
@@ -439,7 +478,7 @@ static struct dlf_get question(const struct run *run, const struct dlf_fetch *he
 {
     struct dlf_get get = {.path = run->path, .data = run_data, .done = run_done};
     if (run->stream) {
-        get.limit = run->whole ? WHOLE_LIMIT : head->stream_bytes;
+        get.limit = head->stream_bytes;
     } else {
         get.offset = run->pieces[0]->offset;
         get.length = end_of(run->pieces[run->count - 1]) - get.offset;
@@ -450,14 +489,13 @@ static struct dlf_get question(const struct run *run, const struct dlf_fetch *he
 bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
 {
     struct run *run = idle_run(s);
-    bool whole = !head->stream_bytes && dlf_source_sends_whole(s->source, mirror);
-    bool stream = head->stream_bytes || whole;
+    bool stream = head->stream_bytes != 0;
     uint32_t bytes = head->length > s->piece_max ? head->length : s->piece_max;
     if (!make_room(run, stream ? STREAM_ROOM : RUN_PIECES_MAX, bytes))
         return false;
     run->class = dlf_fetch_class(head);
     run->stream = stream;
-    run->whole = whole;
+    run->whole = false;
     run->object = head->object;
     run->next = 0;
     run->have = 0;
@@ -468,8 +506,6 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     } else {
         gather(s, run, head);
     }
-    if (whole)
-        gather_whole(s, run, head);
     dlf_object_path(run->path, head->kind, &head->object);
     run->sched = s;
     run->begun_us = dlf_now_us();
@@ -481,15 +517,14 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     run->marks[0] = run->marks[1] = (struct mark){0};
     run->get = question(run, head);
     run->get.fresh = head->twin;
-    run->position = run->get.offset;
+    run->from = run->get.offset;
+    run->position = run->from;
     if (dlf_source_start(s->source, &run->get, mirror) < 0) {
         run->count = 0;
         return false;
     }
     drop_from_queue(s, run);
     run->busy = true;
-    atomic_store_explicit(&s->sends_whole, dlf_source_sends_whole(s->source, mirror),
-                          memory_order_relaxed);
     if (!stream)
         dlf_sched_note_run(s, run->class, run->get.length, strcmp(head->kind, "index") != 0);
     if (run->class == DLF_DEMAND && !head->twin)

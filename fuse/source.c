@@ -183,15 +183,29 @@ static int check_answer(struct transfer *t)
     t->checked = rc == 0;
     if (t->checked && get->length)
         t->source->places[get->mirror].sends_whole = t->whole;
+    t->get->whole = t->checked && t->whole;
     return rc;
+}
+
+static uint64_t end_of_range(const struct dlf_get *get)
+{
+    return get->offset + get->length;
+}
+
+/* Where the bytes end that data may get. */
+static uint64_t end_of_data(const struct transfer *t)
+{
+    if (t->whole)
+        return UINT64_MAX; /* the receiver ends it */
+    return t->get->length ? end_of_range(t->get) : t->get->limit;
 }
 
 static int take_bytes(struct transfer *t, const uint8_t *bytes, size_t size)
 {
     struct dlf_get *get = t->get;
-    uint64_t end = get->length ? get->offset + get->length : get->limit;
+    uint64_t end = end_of_data(t);
     size_t wanted = size;
-    if (t->position + size > end) {
+    if (size > end - t->position) {
         if (!get->length)
             return dlf_fail(&t->err, EBADMSG, "more than the limit of %" PRIu64 " bytes",
                             get->limit);
@@ -222,7 +236,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *cookie)
         t->rc = check_answer(t);
     if (t->rc == 0)
         t->rc = take_bytes(t, (const uint8_t *)data, size);
-    return t->rc < 0 || (t->whole && t->satisfied) ? 0 : size;
+    return t->rc < 0 ? 0 : size;
 }
 
 static struct transfer *idle_transfer(struct dlf_source *source)
@@ -281,8 +295,8 @@ static void set_ca(CURL *easy, char *ca, size_t size)
 
 /*
  * Where a transfer ends while its server's name, or its proxy's, is looked up, libcurl would wait
- * for its resolver's thread: seconds, in which no other transfer goes on. Let go, the thread ends by
- * itself when the look-up does. False where libcurl is too old to do that.
+ * for its resolver's thread: seconds, in which no other transfer goes on. Let go, the thread ends
+ * by itself when the look-up does. False where libcurl is too old to do that.
  */
 static bool let_go_of_look_ups(CURL *easy)
 {
@@ -371,8 +385,8 @@ static int set_headers(struct transfer *t, bool own)
     return list ? 0 : -ENOMEM;
 }
 
-/* Sooner than the transfer is given up: so it fails for a name that is not found, say, and may go on
- * with the address that is known (finish). */
+/* Sooner than the transfer is given up: so it fails for a name that is not found, say, and may go
+ * on with the address that is known (finish). */
 static long connect_timeout_ms(const struct dlf_source *source, unsigned mirror)
 {
     long most = dlf_mirrors_other_up(&source->mirrors, mirror) ? CONNECT_TIMEOUT_STANDBY_MS
@@ -516,10 +530,10 @@ static int outcome(struct transfer *t, CURLcode code)
     if (get->plain && t->position != get->plain->size)
         return dlf_fail(&t->err, EIO, "the answer ends at byte %" PRIu64 " of %" PRIu64,
                         t->position, get->plain->size);
-    if (get->length)
+    if (get->length && !(t->whole && t->position >= end_of_range(get)))
         return dlf_fail(&t->err, EBADMSG,
                         "the object ends at byte %" PRIu64 ", %" PRIu64 " were expected",
-                        t->position, get->offset + get->length);
+                        t->position, end_of_range(get));
     return 0;
 }
 

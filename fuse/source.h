@@ -76,8 +76,9 @@ struct dlf_get {
     const char *if_range;
 
     /*
-     * Body bytes and where in the object they lie. A server without ranges sends the whole object:
-     * then the bytes before offset come too. Returning false ends the transfer with -ECANCELED.
+     * Body bytes and where in the object they lie. Returning false ends the transfer with
+     * -ECANCELED. Where a range was asked for and the server sends the whole object, which it may
+     * (RFC 9110, 14.2), whole is set, and data gets all of the object until it returns false.
      */
     bool (*data)(struct dlf_get *get, uint64_t offset, const uint8_t *bytes, size_t size);
 
@@ -89,6 +90,7 @@ struct dlf_get {
     void (*done)(struct dlf_get *get, int rc, const struct dlf_err *err);
 
     bool fresh;      /* on a new connection: those that stand may all be dead */
+    bool whole;      /* set before data gets the first byte */
     unsigned mirror; /* set by dlf_source_start */
 };
 
@@ -135,7 +137,11 @@ uint32_t dlf_source_down(const struct dlf_source *source);
 /* As dlf_mirrors_choose. */
 int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_ms);
 
-/* Did the mirror's last answer to a range bring the whole object? Then every further one will. */
+/*
+ * Did the mirror's last answer to a range bring the whole object? A server without ranges answers
+ * each one so; a cache may do it just for objects that it does not have yet. So this tells whether
+ * asking twice may cost a whole object, and not what the next answer will be.
+ */
 bool dlf_source_sends_whole(const struct dlf_source *source, unsigned mirror);
 
 /* False when most transfers are running. */
@@ -147,7 +153,8 @@ int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mi
 /*
  * Ends get, which runs, because another one was quicker: done gets -ECANCELED. silent: it had
  * brought nothing for long, and its mirror is to blame for that. Not from within a callback. False,
- * and it goes on, while its mirror's name is looked up and libcurl (before 7.87) would wait for that.
+ * and it goes on, while its mirror's name is looked up and libcurl (before 7.87) would wait for
+ * that.
  */
 bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent);
 

@@ -28,9 +28,9 @@ struct place {
     unsigned
         silences; /* in a row, since it answered last: of transfers that were ended for that, */
     uint64_t silent_ms; /* the last one then; those that began before are the same one */
-    bool sends_whole; /* objects, when it is asked for ranges: its last answer to such a question */
-    uint64_t said_ms; /* when the log spoke of failures last; 0: never */
-    bool said_down;   /* and has not said yet that it answers again */
+    bool sends_whole;   /* its last answer to a range brought the whole object */
+    uint64_t said_ms;   /* when the log spoke of failures last; 0: never */
+    bool said_down;     /* and has not said yet that it answers again */
 };
 
 /* A running attempt, or an idle handle kept for the next one (get is NULL). */

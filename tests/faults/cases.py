@@ -152,6 +152,10 @@ GROUP[0] = "range"
 harmless("no-ranges", "any no-range")
 harmless("no-ranges-of-nginx", nginx="max_ranges 0;")
 harmless("gzip-of-nginx", nginx="gzip on; gzip_types *; gzip_min_length 1;")
+# A cache that sends whole what it does not have yet.
+harmless("whole-object-once", "pack,page nth=1 no-range")
+harmless("whole-objects-now-and-then", "pack,page chance=0.3 no-range")
+passing("whole-objects-cut", "pack nth=1-2 no-range-cut", says="reset")
 case("no-ranges-download", "download", "any no-range", within=8)
 both("content-range-missing", "range-none", "Content-Range")
 both("content-range-no-range", "range-garbage", "Content-Range")

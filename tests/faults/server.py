@@ -34,7 +34,7 @@ Faults of an answer:
     short  longer  endless  empty  html  noise  flip [at=OFFSET]          (OFFSET: in the object)
     gzip  chunked  chunked-broken  chunked-truncated
     status code=N [retry=SECONDS|date]                                    date: two seconds from now
-    no-range                200 with the whole object for a range
+    no-range  no-range-cut  200 with the whole object for a range; half of it, then a reset
     partial                 206 for what was no range
     range-none  range-garbage  range-total  range-unknown-total  range-other  range-part  range-multi
                             Content-Range missing, unparsable, other total, "*", the bytes and range of
@@ -548,6 +548,13 @@ def status(c, _r, _a, code, retry=None):
 @fault
 def no_range(c, r, _a):
     right(c, c.server.fetch(r.path, None))
+
+
+@fault
+def no_range_cut(c, r, _a):
+    half_body(c, c.server.fetch(r.path, None))
+    time.sleep(0.05)
+    c.reset()
 
 
 @fault

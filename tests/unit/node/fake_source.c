@@ -38,6 +38,7 @@ struct dlf_source {
         struct dlf_get *get;
         unsigned number; /* of the request */
         uint64_t sent;   /* bytes, with a drip */
+        bool whole;      /* sent: from the object's first byte */
     } running[RUNNING_MAX];
     unsigned running_count;
 };
@@ -231,10 +232,26 @@ static void answer(struct dlf_get *get, enum fake_answer how)
         get->done(get, -EIO, &broken);
         return;
     default:
-        all = send(get, how == FAKE_WHOLE ? 0 : get->offset, end, how == FAKE_FLIPPED);
+        get->whole = how == FAKE_WHOLE;
+        all = get->whole ? send(get, 0, FAKE_OBJECT_SIZE, false)
+                         : send(get, get->offset, end, how == FAKE_FLIPPED);
         get->done(get, all ? 0 : -ECANCELED, &ended);
         return;
     }
+}
+
+/* A drip: a range's first answer of the script may be that the whole object comes. */
+static void begin_drip_locked(struct dlf_source *s)
+{
+    struct running *r = &s->running[0];
+    unsigned mirror = r->get->mirror;
+    unsigned n = s->answered[mirror];
+    if (r->sent || r->whole || !r->get->length || n == s->answer_count[mirror])
+        return;
+    r->whole = s->answers[mirror][n] == FAKE_WHOLE;
+    r->get->whole = r->whole;
+    s->sends_whole[mirror] = r->whole;
+    s->answered[mirror]++;
 }
 
 /* Sends a little of the first request; it goes to the end of the line, or is done. */
@@ -242,11 +259,12 @@ static void answer_a_little(struct dlf_source *s, uint64_t drip)
 {
     static const struct dlf_err ended = {"ended by the receiver"};
     struct running r = s->running[0];
-    uint64_t from = r.get->offset + r.sent;
-    uint64_t to = from + drip < end_of(r.get) ? from + drip : end_of(r.get);
+    uint64_t end = r.whole ? FAKE_OBJECT_SIZE : end_of(r.get);
+    uint64_t from = r.whole ? r.sent : r.get->offset + r.sent;
+    uint64_t to = from + drip < end ? from + drip : end;
     memmove(s->running, s->running + 1, --s->running_count * sizeof(s->running[0]));
     bool more = send(r.get, from, to, false);
-    if (more && to < end_of(r.get)) {
+    if (more && to < end) {
         r.sent += to - from;
         s->running[s->running_count++] = r;
     } else {
@@ -266,6 +284,8 @@ void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
     bool go = !s->held && bring_to_front_locked(s);
     unsigned mirror = go ? s->running[0].get->mirror : 0;
     uint64_t drip = s->drip;
+    if (go && drip)
+        begin_drip_locked(s);
     if (go && drip && s->drops && --s->drops == 0)
         s->held = true;
     if (go && !drip && s->answered[mirror] < s->answer_count[mirror])
@@ -275,6 +295,10 @@ void dlf_source_poll(struct dlf_source *s, unsigned timeout_ms)
         return;
     if (drip) {
         answer_a_little(s, drip);
+        return;
+    }
+    if (s->running[0].whole) { /* it has begun by a drip */
+        answer_a_little(s, FAKE_OBJECT_SIZE);
         return;
     }
     struct dlf_get *get = s->running[0].get;

@@ -26,6 +26,9 @@ struct fake_request {
 
 #define FAKE_REQUESTS_MAX 256
 
+/* Bytes of each object, where all of it is sent. */
+#define FAKE_OBJECT_SIZE ((uint64_t)64 * 4096)
+
 /* held: no request is answered until it is false. */
 struct dlf_source *fake_source_new(unsigned mirrors);
 void fake_hold(struct dlf_source *source, bool held);

@@ -187,28 +187,47 @@ static void submit_elsewhere(struct bench *b, unsigned i)
     submit(b, i, DLF_DEMAND);
 }
 
-/* Teaches b's scheduler that the mirror sends whole objects: one request, for piece 0. */
+/* A mirror that sent a whole object for a range once: one request, for piece 0 of another one. */
 static void learn_whole(struct bench *b)
 {
     static const enum fake_answer whole[] = {FAKE_WHOLE};
     bench_begin(b, 1);
     fake_script(b->source, 0, whole, 1);
+    b->pieces[0].fetch.object.bytes[0] = 2;
     submit(b, 0, DLF_DEMAND);
     wait_done(b, 1);
-    assert_false(dlf_sched_sends_whole(b->sched)); /* nobody has asked since */
+}
+
+/* It may be a cache that did not have it then: what comes next is asked for by a range again. */
+static void test_one_whole_object_is_no_habit(void **state)
+{
+    struct bench b;
+    (void)state;
+    learn_whole(&b);
+    for (unsigned i = 1; i < 4; i++) {
+        submit(&b, 10 * i, DLF_DEMAND);
+        wait_done(&b, i + 1);
+    }
+    bench_end(&b);
+    assert_int_equal(b.request_count, 4);
+    for (unsigned i = 1; i < 4; i++) {
+        assert_int_equal(b.requests[i].offset, 10 * i * PIECE);
+        assert_int_equal(b.requests[i].length, PIECE);
+    }
 }
 
 /* What is queued for an object comes in one pass of it, also what is asked for when it has begun.
  */
 static void test_whole_object_once(void **state)
 {
+    static const enum fake_answer whole[] = {FAKE_WHOLE, FAKE_WHOLE};
     struct bench b;
     (void)state;
     learn_whole(&b);
+    fake_script(b.source, 0, whole, 2);
     fake_hold(b.source, true);
     struct piece *head = submit(&b, 40, DLF_DEMAND);
     wait_requests(&b, 2);
-    assert_true(dlf_sched_sends_whole(b.sched));
     for (unsigned i = 60; i > 2; i--)
         if (i != 40 && i != 41)
             submit(&b, i, i % 2 ? DLF_PREFETCH : DLF_FILL);
@@ -218,31 +237,57 @@ static void test_whole_object_once(void **state)
     wait_done(&b, 59);
     bench_end(&b);
     assert_int_equal(b.request_count, 3);
-    assert_int_equal(b.requests[1].offset, 0);
-    assert_int_equal(b.requests[1].length, 0);
+    assert_int_equal(b.requests[1].offset, 40 * PIECE);
+    assert_int_equal(b.requests[1].length, PIECE);
     assert_int_equal(b.pieces[3].order, 1);
     assert_int_equal(head->order, 38);
     assert_int_equal(b.pieces[60].order, 57);
 }
 
+/* All of it is coming: what its owner wants beside it. */
+static void want_more(struct dlf_fetch *fetch)
+{
+    struct piece *p = (struct piece *)fetch;
+    for (unsigned i = 20; i < 50; i++)
+        if (p != &p->bench->pieces[i])
+            submit(p->bench, i, DLF_PREFETCH);
+}
+
+static void test_whole_object_is_told_of(void **state)
+{
+    static const enum fake_answer whole[] = {FAKE_WHOLE};
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_script(b.source, 0, whole, 1);
+    prepare(&b, 40, DLF_DEMAND)->fetch.whole = want_more;
+    dlf_sched_submit(b.sched, &b.pieces[40].fetch);
+    wait_done(&b, 30);
+    bench_end(&b);
+    assert_int_equal(b.request_count, 1);
+    assert_int_equal(b.pieces[20].order, 0);
+    assert_int_equal(b.pieces[49].order, 29);
+}
+
 /* What the pass is beyond needs another one. */
 static void test_whole_object_passed(void **state)
 {
+    static const enum fake_answer whole[] = {FAKE_WHOLE};
     struct bench b;
     (void)state;
-    learn_whole(&b);
+    bench_begin(&b, 1);
+    fake_script(b.source, 0, whole, 1);
     fake_drip(b.source, PIECE, 8);
-    submit(&b, 3, DLF_PREFETCH);
-    submit(&b, 30, DLF_DEMAND);
-    wait_done(&b, 2); /* piece 3 has come; some more have passed, and it is held */
+    prepare(&b, 3, DLF_PREFETCH)->fetch.whole = want_more;
+    dlf_sched_submit(b.sched, &b.pieces[3].fetch);
+    wait_done(&b, 1); /* the pass goes on to the others, and is held before them */
     struct piece *early = submit(&b, 2, DLF_PREFETCH);
-    submit(&b, 20, DLF_PREFETCH);
-    wait_requests(&b, 3);
+    wait_requests(&b, 2);
     fake_drip(b.source, 0, 0);
     fake_hold(b.source, false);
-    wait_done(&b, 5);
+    wait_done(&b, 32);
     bench_end(&b);
-    assert_int_equal(b.request_count, 3);
+    assert_int_equal(b.request_count, 2);
     assert_int_equal(early->rc, 0);
 }
 
@@ -371,7 +416,9 @@ int main(void)
         cmocka_unit_test(test_once_fails_when_all_mirrors_did),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_server_without_ranges),
+        cmocka_unit_test(test_one_whole_object_is_no_habit),
         cmocka_unit_test(test_whole_object_once),
+        cmocka_unit_test(test_whole_object_is_told_of),
         cmocka_unit_test(test_whole_object_passed),
         cmocka_unit_test(test_same_place),
         cmocka_unit_test(test_shutdown_answers_everybody),
