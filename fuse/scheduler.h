@@ -58,8 +58,8 @@ struct dlf_fetch {
 
     uint64_t stream_bytes; /* not 0: the piece opens a stream of its object, this long */
     bool once;             /* fail when every mirror has failed once */
-    bool replaceable; /* there is another way: fail when every mirror lacks it or has it wrong, or
-                         when that takes some seconds to find out */
+    bool replaceable; /* there is another way: fail when every mirror lacks it or has it wrong, when
+                         no byte comes for some seconds, or requests bring nothing for as long */
     _Atomic uint64_t deadline_ms; /* dlf_now_ms() at which to fail; 0: never. May be set later */
 
     /*

@@ -53,6 +53,7 @@ struct run {
     uint64_t begun_us;
     uint64_t heard_us;    /* when bytes came last; begun_us before the first */
     bool noted;           /* how long the first one took */
+    bool brought;         /* a piece that was right */
     bool overdue;         /* nothing came for too long, at the last look */
     bool silent;          /* and what somebody waited for was asked for again */
     bool unwanted;        /* its last piece came in another way: to be ended */

@@ -22,7 +22,7 @@
 /* Rounds through all mirrors, some seconds, after which a replaceable piece fails. */
 #define REPLACEABLE_ROUNDS 4
 
-/* Microseconds of one attempt that are as good as all these rounds: a server that stalls. */
+/* Microseconds without a byte that are as good as all these rounds: a server that stalls. */
 #define REPLACEABLE_US 3000000
 
 /* Pieces that a stream's list has room for at first; it doubles. */
@@ -149,6 +149,7 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     if (f->rounds)
         dlf_trouble_over();
     run->next++;
+    run->brought = true;
     dlf_fetch_end(s, f, 0, bytes, NULL);
     return true;
 }
@@ -365,13 +366,16 @@ static void run_done(struct dlf_get *get, int rc, const struct dlf_err *err)
         dlf_fail(&full, EBADMSG, "%s: incomplete", run->path);
         rc = -EBADMSG; /* for pieces that are left over: cannot be, but would not be lost */
     }
-    bool long_enough = dlf_now_us() - run->begun_us >= REPLACEABLE_US;
+    bool stalled = get->slow || dlf_now_us() - run->heard_us >= REPLACEABLE_US;
     for (unsigned i = run->next; i < run->count; i++) {
         struct dlf_fetch *f = run->pieces[i];
-        if (f && f->replaceable && long_enough)
+        if (!f)
+            continue;
+        if (f->replaceable && stalled)
             f->rounds = REPLACEABLE_ROUNDS;
-        if (f)
-            piece_failed(s, f, get->mirror, rc, &until_ms, &full);
+        else if (f->replaceable && run->brought)
+            f->rounds = 0; /* it was worth while, and so may the next one be */
+        piece_failed(s, f, get->mirror, rc, &until_ms, &full);
     }
     run->count = run->next;
 }
@@ -511,6 +515,7 @@ bool dlf_run_begin(struct dlf_sched *s, struct dlf_fetch *head, unsigned mirror)
     run->begun_us = dlf_now_us();
     run->heard_us = run->begun_us;
     run->noted = stream; /* as long as all of it: not a usual one */
+    run->brought = false;
     run->overdue = false;
     run->silent = false;
     run->unwanted = false;

@@ -91,6 +91,7 @@ struct dlf_get {
 
     bool fresh;      /* on a new connection: those that stand may all be dead */
     bool whole;      /* set before data gets the first byte */
+    bool slow;       /* set before done: it was ended for being too slow */
     unsigned mirror; /* set by dlf_source_start */
 };
 

@@ -178,6 +178,7 @@ void dlf_source_watch(struct dlf_source *source)
         } else if (too_slow(t, now)) {
             be_patient(t);
             t->slow = true;
+            t->get->slow = true;
             dlf_transfer_end(t, t->rc);
         }
     }

@@ -35,6 +35,8 @@ class Case:
     says: str = ""  # a regular expression for the log, or the refusal
     moved: tuple = ()  # counters of the status that cannot be 0; "a|b": not both
     still: tuple = ()  # counters that must be 0
+    idle: float = 0  # seconds between the mount and the reads
+    boot: str = ""  # what the status says of the boot pack
     mirror: tuple = None  # the rules of a second server
     tls: str = ""  # the name of the first server's certificate
     host: str = "127.0.0.1"
@@ -219,7 +221,10 @@ lasting("all-packs-gone", "pack status code=410", says="410")
 lasting("all-packs-gone-unmounted", "pack status code=404", says="404", heal=False)
 case("all-packs-gone-download", "no-download", "pack status code=404", says="404", within=8)
 passing("boot-pack-gone", "boot status code=404", image="boot", says="boot pack")
-passing("boot-pack-truncated", "boot truncate", image="boot")
+passing("boot-pack-truncated", "boot truncate", image="boot", within=12)
+# Its clock is that of the last byte: what was quick until it broke goes on.
+passing("boot-pack-cut-late", "boot nth=1 slow rate=500000 cut=1900000", image="boot", idle=4.5, boot="done", says="reset", within=12)
+passing("boot-pack-cut-again-and-again", "boot slow rate=500000 cut=300000", image="boot", boot="done", says="reset", within=20)
 passing("boot-pack-stalls", "boot stall-body", image="boot", within=STALL_S + 8)
 # What overtakes it, two seconds later, drips as well after a quick beginning: that is seen in the next half of STALL_S.
 passing("boot-pack-drips", "boot drip-body rate=100", image="boot", moved=(), within=2 * STALL_S + 4)

@@ -43,7 +43,7 @@ Faults of an answer:
     redirect to=loop|URL    a URL that ends in / gets the path behind it
     serve path=PATH         another object's bytes under this name
     close-after             right, then the connection is closed without saying so
-    slow rate=B             right, at B bytes a second
+    slow rate=B [cut=N]     right, at B bytes a second; reset after N bytes
     late ms=N               right, N milliseconds late
     none                    right: for rules that let something pass
 
@@ -447,9 +447,11 @@ def late(c, _r, a, ms):
 
 
 @fault
-def slow(c, _r, a, rate="100000"):
+def slow(c, _r, a, rate="100000", cut=None):
     c.send(a.head())
-    c.drip(a.body, float(rate))
+    c.drip(a.body[: int(cut) if cut else None], float(rate))
+    if cut:
+        c.reset()
 
 
 @fault

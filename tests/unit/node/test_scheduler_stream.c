@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -19,6 +20,7 @@ struct stream {
     unsigned skip;  /* a piece that nobody wants, 0: all are wanted */
     bool two_steps; /* the head asks for piece 1 only, which asks for the others */
     bool bad_step;  /* and which is not what it should be */
+    bool boot_pack; /* all of its pieces are replaceable */
 };
 
 static void step_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
@@ -53,8 +55,10 @@ static void head_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     if (t->two_steps)
         submit_step(t, p);
     for (unsigned i = 1; rc == 0 && !t->two_steps && i < STREAM_PIECES; i++)
-        if (i != t->skip)
-            submit(&t->b, i, DLF_PREFETCH);
+        if (i != t->skip) {
+            prepare(&t->b, i, DLF_PREFETCH)->fetch.replaceable = t->boot_pack;
+            dlf_sched_submit(t->b.sched, &t->b.pieces[i].fetch);
+        }
     piece_done(fetch, rc, bytes, err);
 }
 
@@ -195,6 +199,45 @@ static void test_broken_stream_leaves_pieces(void **state)
         assert_int_equal(t.b.pieces[i].rc, 0);
 }
 
+/* However long it has run by then: its bytes were coming until then. */
+static void test_a_long_stream_that_breaks_leaves_pieces(void **state)
+{
+    static const enum fake_answer broken[] = {FAKE_BROKEN};
+    const struct timespec long_time = {.tv_sec = 3, .tv_nsec = 200000000};
+    struct stream t = {.boot_pack = true};
+    (void)state;
+    bench_begin(&t.b, 1);
+    fake_drip(t.b.source, PIECE, 3);
+    stream_begin(&t);
+    wait_done(&t.b, 3);
+    nanosleep(&long_time, NULL);
+    fake_drip(t.b.source, 0, 0);
+    fake_script(t.b.source, 0, broken, 1);
+    fake_hold(t.b.source, false);
+    wait_done(&t.b, STREAM_PIECES);
+    bench_end(&t.b);
+    assert_int_equal(t.b.request_count, 2);
+    for (unsigned i = 0; i < STREAM_PIECES; i++)
+        assert_int_equal(t.b.pieces[i].rc, 0);
+}
+
+/* Each attempt brings some of it and breaks: as long as it does, that is no reason to give up. */
+static void test_a_stream_may_break_often(void **state)
+{
+    static const enum fake_answer broken[] = {FAKE_BROKEN, FAKE_BROKEN, FAKE_BROKEN, FAKE_BROKEN,
+                                              FAKE_BROKEN};
+    struct stream t = {.boot_pack = true};
+    (void)state;
+    bench_begin(&t.b, 1);
+    fake_script(t.b.source, 0, broken, 5);
+    stream_begin(&t);
+    wait_done(&t.b, STREAM_PIECES);
+    bench_end(&t.b);
+    assert_int_equal(t.b.request_count, 6);
+    for (unsigned i = 0; i < STREAM_PIECES; i++)
+        assert_int_equal(t.b.pieces[i].rc, 0);
+}
+
 static void test_missing_stream_fails_when_replaceable(void **state)
 {
     static const enum fake_answer missing[] = {FAKE_MISSING};
@@ -219,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_demand_overtakes_a_stream),
         cmocka_unit_test(test_demand_leaves_a_stream_that_stalls),
         cmocka_unit_test(test_broken_stream_leaves_pieces),
+        cmocka_unit_test(test_a_long_stream_that_breaks_leaves_pieces),
+        cmocka_unit_test(test_a_stream_may_break_often),
         cmocka_unit_test(test_missing_stream_fails_when_replaceable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
