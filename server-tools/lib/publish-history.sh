@@ -12,6 +12,7 @@
 #
 #   release_read FILE                    sets RELEASE_ID and RELEASE_TIME; false when it is no release
 #   history_last FILE KIND KEY           what the last line of that kind and key says; nothing without one
+#   history_group FILE GROUP             the release that GROUP went to last
 #   history_before FILE GROUP CURRENT    the release that GROUP was on before CURRENT, rollbacks undone
 #   history_kept FILE KEEP GRACE NOW     "manifest SHA256" and "release ID" of what the last line of a kind and key says, of
 #                                        what was shown in the last KEEP, and of what came in the last GRACE
@@ -31,6 +32,8 @@ release_read() {
 }
 
 history_last() { awk -v kind="$2" -v key="$3" '$2 == kind && $3 == key { last = $4 } END { print last }' "$1"; }
+
+history_group() { awk -v group="$2" '($2 == "group" || $2 == "rollback") && $3 == group { last = $4 } END { print last }' "$1"; }
 
 # A rollback takes from the stack what came after the release that it went to.
 history_before() {

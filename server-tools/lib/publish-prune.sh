@@ -88,21 +88,23 @@ prune_reach() {
     cut -d ' ' -f 1 "$WORK/reached" | sort -u -o "$WORK/reached"
 }
 
-# Objects that nothing needs, and what interrupted uploads left.
+# Objects that nothing needs, and what interrupted uploads left, when they came to the mirror before the last GRACE: another
+# store's publisher puts objects first. The mirror's clock says when; without grace it is not asked.
 prune_objects() {
-    local before
+    local before any=0
     before=$(time_before "$NOW_S" "$1" | tr T - | tr -d Z)
-    awk -v before="$before" -v keeps="$WORK/reached" -v stored="$WORK/store.objects" '
+    [[ ! $1 =~ ^0+[smhd]$ ]] || any=1
+    awk -v before="$before" -v any="$any" -v keeps="$WORK/reached" -v stored="$WORK/store.objects" '
         BEGIN {
             while ((getline line <keeps) > 0) keep[line]
             while ((getline line <stored) > 0) keep[line]
         }
         $1 !~ /^(index|boot|pack|manifest)\// { next }
         $1 !~ /^[a-z]+\/[0-9a-f]+$/ {
-            if ($1 ~ /\/\.[^\/]*$|\.partial$/ && $3 < before) print "temporary", $1
+            if ($1 ~ /\/\.[^\/]*$|\.partial$/ && $3 <= before) print "temporary", $1
             next
         }
-        $1 !~ /^manifest/ && !($1 in keep) { print "object", $1 }' "$WORK/present" >"$WORK/unneeded"
+        $1 !~ /^manifest/ && !($1 in keep) && (any || $3 <= before) { print "object", $1 }' "$WORK/present" >"$WORK/unneeded"
     awk '$1 == "temporary" || $2 ~ /^(index|boot)/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.pointers"
     awk '$1 == "object" && $2 ~ /^pack/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.packs"
 }
@@ -121,27 +123,43 @@ prune_delete() {
     [ ! -s "$WORK/gone.releases" ] || target_tidy releases
 }
 
-prune() {
-    local keep=$1 grace=$2 dry=$3
-    local -a gc=(dlfuse-chunker gc --store "$store" --keep "$keep" --grace "$grace" --quiet)
-    [ "$dry" = 0 ] || gc+=(--dry-run)
-    "${gc[@]}" >"$WORK/collected" || die "dlfuse-chunker gc failed; the mirror is as it was"
+# What the mirror shows, and since when: a publisher that needs what was to go has changed it.
+prune_shown() { awk '/^(manifest\/|[^\/]+\.dlfuse |releases\/[^\/]+\/release |groups\/)/' "$1"; }
+
+# prune_plan KEEP GRACE: what goes is in $WORK/gone*.
+prune_plan() {
     mirror_read
     # With --dry-run they are still there.
-    (cd "$store" && find index boot pack manifest -type f 2>/dev/null) |
+    (cd "$store" && find -L index boot pack manifest -type f 2>/dev/null) |
         awk 'FILENAME == ARGV[1] { gone[$1]; next } !($1 in gone)' "$WORK/collected" - >"$WORK/store.objects"
     sed -n 's|^manifest/||p' "$WORK/store.objects" >"$WORK/store.manifests"
     prune_known
-    prune_choose "$keep" "$grace"
+    prune_choose "$1" "$2"
     prune_reach
-    prune_objects "$grace"
+    prune_objects "$2"
     sort -u "$WORK"/gone.{manifests,releases,pointers,packs} >"$WORK/gone"
     awk 'FILENAME == ARGV[1] { gone[$1]; next } $1 in gone { n++; bytes += $2 } END { print n + 0, bytes + 0 }' "$WORK/gone" "$WORK/present" >"$WORK/sum"
+}
+
+prune() {
+    local keep=$1 grace=$2 dry=$3 try
+    local -a gc=(dlfuse-chunker gc --store "$store" --keep "$keep" --grace "$grace" --quiet)
+    [ "$dry" = 0 ] || gc+=(--dry-run)
+    "${gc[@]}" >"$WORK/collected" || die "dlfuse-chunker gc failed; the mirror is as it was"
+    prune_plan "$keep" "$grace"
     if [ "$dry" = 1 ]; then
         sed 's|^|store |' "$WORK/collected"
         awk 'FILENAME == ARGV[1] { gone[$1]; next } $1 in gone { print "mirror", $1, $2 }' "$WORK/gone" "$WORK/present"
         return
     fi
+    # Another store's publisher may have come since.
+    for try in 1 2 3; do
+        [ -s "$WORK/gone" ] || break
+        target_list "$WORK/again"
+        ! cmp -s <(prune_shown "$WORK/present") <(prune_shown "$WORK/again") || break
+        [ "$try" != 3 ] || die "$TARGET is being published to; nothing was removed from it, prune again later"
+        prune_plan "$keep" "$grace"
+    done
     # First what the next run must know.
     [ ! -s "$WORK/seen" ] || history_put
     prune_delete

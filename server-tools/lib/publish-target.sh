@@ -3,10 +3,11 @@
 # die, need and $WORK. Paths are relative to the mirror's top. Whatever fails ends the program with one line.
 #
 #   target_open TARGET           what kind it is; reads nothing
-#   target_list FILE             "PATH SIZE STAMP [LINK]" of the mirror's files; none when it is not there yet
+#   target_list FILE             "PATH SIZE STAMP" of the mirror's files, links followed; none when it is not there yet.
+#                                STAMP is when it was put. $WORK/dangling: groups that lead to no release
 #   target_get LIST DIR          fetches those files of LIST that are there
 #   target_put DIR LIST KIND     puts the files of LIST from DIR; KIND object: they never change; KIND pointer: they
-#                                replace what is there
+#                                replace what is there; KIND link: the same for symbolic links
 #   target_delete LIST           deletes files, and directories with what is in them
 #   target_tidy DIRECTORY        removes directories below it that target_delete left empty
 #   target_point GROUP ID FILES  GROUP shows the release ID, which has FILES
@@ -14,15 +15,22 @@
 #   target_stop                  ends what runs; for traps
 #
 # rsync writes each file under a name that begins with a dot and renames it. Object stores put a file whole or not at all.
+#
+# A mirror's pack, or another of its directories, may be a symbolic link to another disk. rsync replaces a link on the way to
+# a file by a new directory, so it is always started in the directory itself (HOST:MIRROR/pack/): links before that are
+# followed. --keep-dirlinks does not do: rsync 3.5 follows no link that leads out of the tree.
 
 TARGET=
 TARGET_KIND=
 # Ends in / or, for the top of an rclone remote, in :
 TARGET_BASE=
 TARGET_CHILD=
-# Options of --bwlimit and --link.
+# The directories of a mirror.
+readonly TARGET_TOPS=(pack index boot manifest releases groups)
+# Options of --bwlimit.
 TARGET_OPTIONS=()
-TARGET_LINK=()
+# --link: objects become links to those of this directory.
+TARGET_LINK=
 
 # The part before the first slash decides: a colon in it means that it is no directory.
 target_kind() {
@@ -116,7 +124,7 @@ rsync_quietly() {
 # rclone's own number of attempts, each with twice the wait, is minutes for a server that is not there.
 rclone_quietly() {
     RCLONE_LOW_LEVEL_RETRIES=${RCLONE_LOW_LEVEL_RETRIES:-6} RCLONE_RETRIES=${RCLONE_RETRIES:-2} RCLONE_CONTIMEOUT=${RCLONE_CONTIMEOUT:-15s} \
-        exec rclone --log-file "$WORK/said" "${TARGET_OPTIONS[@]}" "$@"
+        exec rclone --copy-links --log-file "$WORK/said" "${TARGET_OPTIONS[@]}" "$@"
 }
 
 # With a bar for who watches: descriptor 3 is the program's standard error.
@@ -128,12 +136,25 @@ rclone_showing() {
     if [ -t 3 ]; then rclone_quietly --progress --stats-one-line "$@" 1>&3; else rclone_quietly "$@"; fi
 }
 
+# What rsync said about links that lead nowhere; false when it said anything else.
+target_dangling() {
+    local tops
+    tops=$(IFS='|' && echo "${TARGET_TOPS[*]}")
+    ! grep -vqE '^(rsync: )?(\[[A-Za-z]+\] )?symlink has no referent: |^rsync error: ' "$WORK/said" || return 1
+    sed -nE "s~^.*symlink has no referent: \".*/($tops)\"( \\(in .*)?\$~\\1~p" "$WORK/said" >"$WORK/gone-tops"
+    [ ! -s "$WORK/gone-tops" ] ||
+        die "$TARGET: $(head -n 1 "$WORK/gone-tops") is a symbolic link to a directory that is not there; is its disk mounted?"
+    sed -nE 's~^.*symlink has no referent: ".*/groups/([^/"]+)"( \(in .*)?$~\1~p' "$WORK/said" >"$WORK/dangling"
+}
+
 # Only what belongs to a mirror: other files may lie beside it.
 target_list() {
-    local status=0 kind
+    local status=0 top
     local -a filter=()
+    : >"$WORK/dangling"
     if [ "$TARGET_KIND" = rclone ]; then
-        target_try rclone_quietly lsf --recursive --files-only --format pst --separator ' ' \
+        # The server's own time, where it has one: S3 would be asked about each object for another.
+        target_try rclone_quietly lsf --recursive --files-only --use-server-modtime --format pst --separator ' ' \
             --include '/{pack,index,boot,manifest,releases,groups}/**' --include '/*.dlfuse' --include /history \
             "$TARGET_BASE" >"$WORK/listed" || status=$?
         # 3: the directory is not there.
@@ -141,17 +162,23 @@ target_list() {
         awk 'NF == 4 { print $1, $2, $3 "-" $4 }' "$WORK/listed" >"$1"
         return
     fi
-    for kind in pack index boot manifest releases groups; do
-        filter+=("--include=/$kind/***")
+    for top in "${TARGET_TOPS[@]}"; do
+        # Without *** too: a link that leads nowhere is no directory.
+        filter+=("--include=/$top/***" "--include=/$top")
     done
-    target_try rsync_quietly --recursive --links --list-only --no-human-readable "${filter[@]}" \
+    target_try rsync_quietly --recursive --copy-links --list-only --no-human-readable "${filter[@]}" \
         --include='/*.dlfuse' --include=/history --exclude='*' "$TARGET_BASE" >"$WORK/listed" || status=$?
-    if [ "$status" != 0 ]; then
-        { [ "$status" = 23 ] && grep -qE '(change_dir|link_stat) .*No such file or directory' "$WORK/said"; } ||
+    case $status in
+    0 | 24) ;; # 24: a file went while it looked
+    23)
+        grep -qE '(change_dir|link_stat) .*No such file or directory' "$WORK/said" || target_dangling ||
             die "cannot read $TARGET: $(target_cause)"
-    fi
-    awk '$1 !~ /^[-l]/ || (NF != 5 && $6 != "->") { next }
-        { gsub(/,/, "", $2); gsub("/", "-", $3); print $5, $2, $3 "-" $4, $7 }' "$WORK/listed" >"$1"
+        ;;
+    *) die "cannot read $TARGET: $(target_cause)" ;;
+    esac
+    awk '$1 ~ /^d/ && NF == 5 { print $5 }' "$WORK/listed" >"$WORK/directories"
+    awk '$1 !~ /^-/ || NF != 5 { next }
+        { gsub(/,/, "", $2); gsub("/", "-", $3); print $5, $2, $3 "-" $4 }' "$WORK/listed" >"$1"
 }
 
 target_get() {
@@ -172,39 +199,103 @@ target_get() {
         }
         print "+ /" $1
     }' "$1" >"$WORK/rules"
-    target_run "cannot read" rsync_quietly --recursive --times --include-from="$WORK/rules" --exclude='*' "$TARGET_BASE" "$2/"
+    target_run "cannot read" rsync_quietly --recursive --copy-links --times --include-from="$WORK/rules" --exclude='*' "$TARGET_BASE" "$2/"
 }
 
+# target_parts LIST: the directory that each of its paths begins with, "pack/" or "" for the top itself, one a line; its
+# paths below that are in $WORK/part-pack, or $WORK/part-.
+target_parts() {
+    rm -f "$WORK"/part-*
+    awk -v prefix="$WORK/part-" '{
+        at = index($0, "/")
+        top = substr($0, 1, at ? at - 1 : 0)
+        print substr($0, at + 1) >(prefix top)
+        if (!(top in seen)) print top (at ? "/" : "")
+        seen[top]
+    }' "$1"
+}
+
+# Those of its directories that the mirror lacks. What is there in any form stays.
+target_make() {
+    local top
+    : >"$WORK/made"
+    for top in "$@"; do
+        top=${top%/}
+        [ -z "$top" ] || grep -qxF "$top" "$WORK/directories" || echo "$top" >>"$WORK/made"
+    done
+    [ -s "$WORK/made" ] || return 0
+    rm -rf "$WORK/empty"
+    mkdir "$WORK/empty"
+    (cd "$WORK/empty" && xargs mkdir <"$WORK/made")
+    target_run "cannot write to" rsync_quietly --dirs --ignore-existing "--chmod=D755" --files-from="$WORK/made" \
+        "$WORK/empty/" "$TARGET_BASE"
+    cat "$WORK/made" >>"$WORK/directories"
+}
+
+# Prune goes by the age that an object has on the mirror: where it takes the age of the store's file along, that is renewed.
+target_renew() { (cd "$1" && xargs -r touch --no-create <"$2") 2>/dev/null || true; }
+
 target_put() {
+    local top
     [ -s "$2" ] || return 0
     if [ "$TARGET_KIND" = rclone ]; then
         local cache=no-cache
-        [ "$3" = pointer ] || cache="public, max-age=31536000, immutable"
+        if [ "$3" = object ]; then
+            cache="public, max-age=31536000, immutable"
+            target_renew "$1" "$2"
+        fi
         target_run "cannot write to" rclone_showing copy --files-from-raw "$2" --no-traverse --no-check-dest \
             --header-upload "Cache-Control: $cache" "$1" "$TARGET_BASE"
         return
     fi
-    local -a options=(--times --omit-dir-times "--chmod=D755,F644" --files-from="$2")
-    if [ "$3" = pointer ]; then options+=(--links --ignore-times); else options+=(${TARGET_LINK[@]+"${TARGET_LINK[@]}"}); fi
-    target_run "cannot write to" rsync_showing "${options[@]}" "$1/" "$TARGET_BASE"
+    local -a tops options=("--chmod=D755,F644")
+    case $3 in
+    object) options+=(--copy-links) ;;
+    pointer) options+=(--copy-links --times --omit-dir-times --ignore-times) ;;
+    link) options+=(--links) ;;
+    esac
+    mapfile -t tops < <(target_parts "$2")
+    target_make "${tops[@]}"
+    # A daemon cuts the .. off links that lead out of the directory that it was started in.
+    if [ "$3" = link ] && [[ $TARGET == rsync://* || $TARGET == *::* ]]; then
+        target_run "cannot write to" rsync_showing "${options[@]}" --no-implied-dirs --files-from="$2" "$1/" "$TARGET_BASE"
+        return
+    fi
+    [ -z "$TARGET_LINK" ] || [ "$3" != object ] || target_renew "$TARGET_LINK" "$2"
+    for top in "${tops[@]}"; do
+        target_run "cannot write to" rsync_showing "${options[@]}" ${TARGET_LINK:+"--link-dest=$TARGET_LINK/$top"} \
+            --files-from="$WORK/part-${top%/}" "$1/$top" "$TARGET_BASE$top"
+    done
 }
 
 target_delete() {
+    local top
     [ -s "$1" ] || return 0
     if [ "$TARGET_KIND" = rclone ]; then
         target_run "cannot delete from" rclone_quietly delete --files-from-raw "$1" "$TARGET_BASE"
         return
     fi
     # What is missing here is deleted there; but directories above it must be here.
-    rm -rf "$WORK/empty"
-    mkdir "$WORK/empty"
-    sed 's|/[^/]*$||' "$1" | sort -u | (cd "$WORK/empty" && xargs -r mkdir -p)
-    target_run "cannot delete from" rsync_quietly --recursive --delete-missing-args --force --files-from="$1" \
-        "$WORK/empty/" "$TARGET_BASE"
+    for top in $(target_parts "$1"); do
+        rm -rf "$WORK/empty"
+        mkdir "$WORK/empty"
+        sed -n 's|/[^/]*$||p' "$WORK/part-${top%/}" | sort -u | (cd "$WORK/empty" && xargs -r mkdir -p)
+        target_run "cannot delete from" rsync_quietly --recursive --delete-missing-args --force \
+            --files-from="$WORK/part-${top%/}" "$WORK/empty/" "$TARGET_BASE$top"
+    done
 }
 
 target_tidy() {
     [ "$TARGET_KIND" != rclone ] || target_run "cannot delete from" rclone_quietly rmdirs --leave-root "$TARGET_BASE$1"
+}
+
+# Where groups is itself a link, ../releases is beside the directory that it leads to.
+target_point_check() {
+    echo "groups/$1/release" >"$WORK/point.list"
+    rm -rf "$WORK/pointed"
+    target_get "$WORK/point.list" "$WORK/pointed"
+    { [ -e "$WORK/pointed/groups/$1/release" ] && release_read "$WORK/pointed/groups/$1/release" && [ "$RELEASE_ID" = "$2" ]; } ||
+        die "$TARGET: groups/$1 is a link to ../releases/$2 and does not lead there: make groups a directory of the mirror, or put releases beside the one that it is a link to"
 }
 
 # A symbolic link is replaced by one rename. Where there are none, the files are copied, and what says which release
@@ -215,7 +306,8 @@ target_point() {
         mkdir -p "$WORK/point/groups"
         ln -sfn "../releases/$id" "$WORK/point/groups/$group"
         echo "groups/$group" >"$WORK/point.list"
-        target_put "$WORK/point" "$WORK/point.list" pointer
+        target_put "$WORK/point" "$WORK/point.list" link
+        target_point_check "$group" "$id"
         return
     fi
     local list
