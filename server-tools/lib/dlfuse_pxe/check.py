@@ -131,15 +131,27 @@ def find(checker, directory, kind, name):
         return Found(name, False, error=str(error))
 
 
+def together(answers):
+    """What several files are as one: an initramfs may be."""
+    if len(answers) == 1:
+        return answers[0]
+    errors = [answer.error for answer in answers if not answer.ok]
+    return Found(" ".join(answer.what for answer in answers), not errors, sum(answer.bytes for answer in answers), error="; ".join(errors))
+
+
+def names_of(machine):
+    return {"kernel": [machine.kernel], "initrd": machine.initrds, "manifest": [machine.manifest]}
+
+
 def machines(inventory, timeout):
     """(machine, {kernel, initrd, manifest: Found}) for each, the default's last."""
     checker = Checker(timeout)
     everyone = inventory.machines + ([inventory.default] if inventory.default else [])
-    wanted = {(kind, getattr(machine, kind)) for machine in everyone for kind in ("kernel", "initrd", "manifest")}
+    wanted = {(kind, name) for machine in everyone for kind, names in names_of(machine).items() for name in names}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = {key: pool.submit(find, checker, inventory.boot.directory, *key) for key in wanted}
     return [
-        (machine, {kind: answers[kind, getattr(machine, kind)].result() for kind in ("kernel", "initrd", "manifest")})
+        (machine, {kind: together([answers[kind, name].result() for name in names]) for kind, names in names_of(machine).items()})
         for machine in everyone
     ]
 

@@ -4,6 +4,12 @@ Firmware says its architecture in option 93 (RFC 4578), iPXE itself in option 17
 networks, or, where dhcp = proxy, beside another one: then it says what to boot and gives no addresses.
 """
 
+import re
+
+# The words of dhcp-host= have no order: these are a lease time, an order to ignore the machine, or an address to dnsmasq, in
+# whatever case. A machine of such a name gets it as an option of its own.
+NO_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore", re.IGNORECASE)
+
 # option 93 -> kind of boot file, and dnsmasq's word for it in pxe-service.
 ARCHITECTURES = (
     (0, "bios", "x86PC"),
@@ -35,7 +41,11 @@ def address_lines(inventory):
 def host_lines(inventory):
     lines = []
     for machine in inventory.machines:
-        words = [*machine.macs, machine.address, machine.name]
+        name, tag = machine.name, ""
+        if NO_NAME.fullmatch(name):
+            name, tag = "", f"dlfuse-host-{name}"
+            lines.append(f'dhcp-option=tag:{tag},12,"{machine.name}"')
+        words = [*machine.macs, tag and f"set:{tag}", machine.address, name]
         if machine.address or machine.name:
             lines.append("dhcp-host=" + ",".join(word for word in words if word))
     return lines

@@ -4,6 +4,7 @@ read(path) gives an Inventory in which every machine is resolved, or raises Faul
 with its line. Nothing here writes a file or uses the network. dlfuse-pxe(8) describes the format.
 """
 
+import bisect
 import ipaddress
 import re
 import tomllib
@@ -23,7 +24,7 @@ KEYS = {
     "host": ("mac", "group", "image", "address", "args", "ip", "interface"),
 }
 # Several words may be one text with blanks between them, or a list.
-LISTS = ("write", "nameserver", "mac", "args")
+LISTS = ("write", "nameserver", "mac", "initrd", "args")
 # What dlfuse-publish makes of a group's release.
 IMAGE_DEFAULTS = {
     "kernel": "{base}/groups/{group}/vmlinuz",
@@ -33,10 +34,21 @@ IMAGE_DEFAULTS = {
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
-MAC = re.compile(r"[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}")
+# The digits of a MAC address, as people and machines write them: 52:54:0:12:34:56, 52-54-00-12-34-56, 5254.0012.3456,
+# 525400-123456, 525400123456.
+MAC_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        r"([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2})",
+        r"([0-9a-f]{2})([-.])([0-9a-f]{2})(?:\2([0-9a-f]{2}))(?:\2([0-9a-f]{2}))(?:\2([0-9a-f]{2}))(?:\2([0-9a-f]{2}))",
+        r"([0-9a-f]{4})[.:-]([0-9a-f]{4})[.:-]([0-9a-f]{4})",
+        r"([0-9a-f]{6})[:-]([0-9a-f]{6})",
+        r"([0-9a-f]{12})",
+    )
+)
 # Nothing in it means anything to a boot loader, or needs to be written in another way for one of them.
 PATH = re.compile(r"[A-Za-z0-9._~/%+@=-]+")
-URL = re.compile(r"(https?)://([A-Za-z0-9._-]+(?::[0-9]{1,5})?)(/[A-Za-z0-9._~/%+@:=?&-]*)?")
+URL = re.compile(r"https?://(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%+@:=?&-]*)?")
 WORD = re.compile(r"[A-Za-z0-9!%()*+,./:=?@\[\]^_{}~-]+")
 
 
@@ -80,7 +92,7 @@ class Machine:
     group: str
     image: str
     kernel: str
-    initrd: str
+    initrds: list
     manifest: str
     args: list
     initramfs: str
@@ -97,6 +109,7 @@ class Inventory:
     networks: list
     machines: list
     default: Machine | None
+    notes: list  # of (line or None, what): nothing is wrong, but it may not be meant
 
 
 @dataclass
@@ -116,7 +129,9 @@ class Section:
         return f"[{self.kind}.{self.name}]" if self.name else f"[{self.kind}]"
 
 
-HEADER = re.compile(r"""\s*\[\s*([A-Za-z]+)\s*(?:\.\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*)?\]""")
+KEY = r"""(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)"""
+HEADER = re.compile(rf"\s*\[\s*([A-Za-z]+)\s*((?:\.\s*{KEY}\s*)*)\]")
+NAME_PART = re.compile(KEY)
 SETTING = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
@@ -126,7 +141,7 @@ def parse_lines(text):
     section = ("", "")
     for number, line in enumerate(text.split("\n"), 1):
         if header := HEADER.match(line):
-            section = (header[1], (header[2] or "").strip("\"'"))
+            section = (header[1], ".".join(part.strip("\"'") for part in NAME_PART.findall(header[2])))
             found.setdefault(section, number)
         elif setting := SETTING.match(line):
             found.setdefault((*section, setting[1]), number)
@@ -158,11 +173,19 @@ def as_name(text):
     return text
 
 
+def mac_of(text):
+    """As 52:54:00:12:34:56; None where the text is none in any form."""
+    for form in MAC_FORMS:
+        if match := form.fullmatch(text.lower()):
+            digits = "".join(part.zfill(2) for part in match.groups() if part not in "-.")
+            return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+    return None
+
+
 def as_mac(text):
-    mac = text.lower()
-    if not MAC.fullmatch(mac):
+    mac = mac_of(text)
+    if mac is None:
         raise ValueError(f"'{text}' is no MAC address: six pairs of hexadecimal digits, as 52:54:00:12:34:56")
-    mac = mac.replace("-", ":")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
         raise ValueError(f"'{text}' is not the MAC address of one machine")
     return mac
@@ -173,6 +196,13 @@ def as_address(text):
         return ipaddress.IPv4Address(text)
     except ValueError:
         raise ValueError(f"'{text}' is no IPv4 address") from None
+
+
+def is_ipv4(text):
+    try:
+        return bool(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
 
 
 def as_subnet(text):
@@ -208,8 +238,14 @@ def as_path(text):
 
 
 def as_url(text):
-    if not URL.fullmatch(text):
+    match = URL.fullmatch(text)
+    if not match:
         raise ValueError(f"'{text}' is no URL that begins with http:// or https:// and has no odd characters")
+    if match["ipv6"]:
+        try:
+            ipaddress.IPv6Address(match["ipv6"])
+        except ValueError:
+            raise ValueError(f"'{text}': [{match['ipv6']}] is no IPv6 address") from None
     return text
 
 
@@ -228,7 +264,8 @@ class Reader:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.problems = []
+        self.problems = {}  # (line or None, what), each once, in the order in which they were found
+        self.notes = {}  # likewise
         self.kinds = {kind: {} for kind in KEYS}
         tables, self.lines = parse(path)
         for kind, content in tables.items():
@@ -240,12 +277,30 @@ class Reader:
             elif kind == "boot":
                 self.sort(kind, "", content)
             else:
-                for name, values in content.items():
-                    self.sort(kind, name, values)
+                self.sort_names(kind, content)
 
     def problem(self, line, what):
-        if (line, what) not in self.problems:
-            self.problems.append((line, what))
+        self.problems[line, what] = None
+
+    def note(self, line, what):
+        self.notes[line, what] = None
+
+    def sort_names(self, kind, content):
+        """[host.web01.example] is a table in a table to TOML, and a name with a dot in it here."""
+        todo = list(reversed(content.items()))
+        while todo:
+            name, values = todo.pop()
+            if not isinstance(values, dict):
+                self.sort(kind, name, values)
+                continue
+            inner = {
+                key: value
+                for key, value in values.items()
+                if isinstance(value, dict) and (key not in KEYS[kind] or (kind, f"{name}.{key}") in self.lines)
+            }
+            todo += [(f"{name}.{key}", value) for key, value in reversed(inner.items())]
+            if len(inner) < len(values) or not inner or (kind, name) in self.lines:
+                self.sort(kind, name, {key: value for key, value in values.items() if key not in inner})
 
     def sort(self, kind, name, values):
         """Puts a table where it is looked for."""
@@ -272,6 +327,8 @@ class Reader:
                 section.values[key] = None  # is there, and has been complained about
         if kind not in ("boot", "host"):
             self.value(section, None, as_name)
+        if name in self.kinds[kind]:
+            self.problem(section.line, f"{section} is there twice, once with its name in quotes")
         self.kinds[kind][name] = section
 
     def value(self, section, key, check, default=None):
@@ -297,15 +354,16 @@ class Reader:
         boot = self.read_boot()
         networks = self.read_networks()
         self.check_groups()
-        machines = [self.machine(section, boot, networks) for section in self.kinds["host"].values()]
+        by_address = sorted(networks, key=lambda network: network.subnet.network_address)
+        machines = [self.machine(section, boot, by_address) for section in self.kinds["host"].values()]
         self.check_unique(machines)
         defaults = [s for s in self.kinds["group"].values() if s.values.get("default") == "yes"]
-        default = self.machine(defaults[0], boot, networks) if defaults else None
+        default = self.machine(defaults[0], boot, by_address) if defaults else None
         if boot and not machines and not default:
             self.problem(None, "has no machine: neither a [host.NAME] nor a group with default = true")
         if self.problems:
             raise Faulty(sorted(self.problems, key=lambda problem: problem[0] or 0))
-        return Inventory(self.path.absolute(), boot, networks, machines, default)
+        return Inventory(self.path.absolute(), boot, networks, machines, default, list(self.notes))
 
     def read_boot(self):
         section = self.kinds["boot"].get("")
@@ -419,7 +477,7 @@ class Reader:
             group=words["group"],
             image=words["image"],
             kernel=urls.get("kernel", ""),
-            initrd=urls.get("initrd", ""),
+            initrds=urls.get("initrd", []),
             manifest=urls.get("manifest", ""),
             args=self.arguments((image, group, host), words, section),
             initramfs=self.value(image, "initramfs", as_choice("dracut", "initramfs-tools"), "dracut") if image else "dracut",
@@ -459,11 +517,13 @@ class Reader:
 
     def identity(self, host):
         """Name and MAC addresses. A section that has a MAC address for its name is a machine without one."""
-        if MAC.fullmatch(host.name.lower()) and "mac" not in host.values:
+        if mac_of(host.name) and "mac" not in host.values:
             mac = self.value(host, None, as_mac)
             return "", [mac] if mac else []
         if not HOST_NAME.fullmatch(host.name) or len(host.name) > 63:
             self.problem(host.line, f"host: '{host.name}' is neither a host name nor a MAC address")
+        elif is_ipv4(host.name):
+            self.problem(host.line, f"host: '{host.name}' is an address, no host name: it belongs to the key address")
         macs = self.required(host, "mac", lambda text: [as_mac(word) for word in text.replace(",", " ").split()])
         return host.name, macs or []
 
@@ -472,14 +532,16 @@ class Reader:
         address = self.value(host, "address", as_address)
         if address is None:
             return "", None
-        for network in networks:
-            if address in network.subnet:
-                ends = (network.subnet.network_address, network.subnet.broadcast_address)
-                if str(address) == network.gateway or (address in ends and network.subnet.prefixlen < 31):
-                    self.problem(host.line_of("address"), f"address: {address} is {network.name}'s own")
-                return str(address), network
-        self.problem(host.line_of("address"), f"address: {address} is in the subnet of no [network.NAME]")
-        return "", None
+        # Subnets do not overlap: it is the last one that begins before the address, if any.
+        before = bisect.bisect(networks, address, key=lambda network: network.subnet.network_address)
+        network = networks[before - 1] if before else None
+        if network is None or address not in network.subnet:
+            self.problem(host.line_of("address"), f"address: {address} is in the subnet of no [network.NAME]")
+            return "", None
+        ends = (network.subnet.network_address, network.subnet.broadcast_address)
+        if str(address) == network.gateway or (address in ends and network.subnet.prefixlen < 31):
+            self.problem(host.line_of("address"), f"address: {address} is {network.name}'s own")
+        return str(address), network
 
     def expand(self, text, words, section, key, user):
         """Replaces {NAME}; a problem at the key, or at the machine that has no such thing."""
@@ -509,16 +571,23 @@ class Reader:
         urls = {}
         for key, text in texts.items():
             text = self.expand(text, words, image, key, user)
-            check = self.as_manifest if key == "manifest" else self.as_file
+            line = image.line_of(key if key in image.values or "base" not in image.values else "base")
             try:
-                urls[key] = check(text, boot)
+                if key == "manifest":
+                    urls[key] = self.as_manifest(text)
+                    continue
+                files = [self.as_file(name, boot) for name in (text.split() if key == "initrd" else [text])]
+                urls[key] = files if key == "initrd" else files[0]
             except ValueError as error:
-                where = key if key in image.values or "base" not in image.values else "base"
-                self.problem(image.line_of(where), f"{key}: {error}")
+                self.problem(line, f"{key}: {error}")
+                continue
+            unable = [loader for loader in ("pxelinux", "grub") if boot and loader in boot.write]
+            if unable and any("://[" in name for name in files):
+                self.note(line, f"{key}: {' and '.join(unable)} cannot fetch from an IPv6 address, only iPXE can")
         return urls
 
     @staticmethod
-    def as_manifest(text, _boot):
+    def as_manifest(text):
         if not as_url(text).split("?")[0].endswith(".dlfuse"):
             raise ValueError(f"'{text}' does not end in .dlfuse")
         return text

@@ -129,7 +129,7 @@ def pxelinux(machine, mac):
         f"TIMEOUT {RETRY_SECONDS * 10}",
         "LABEL dlfuse",
         f"    LINUX {machine.kernel}",
-        f"    INITRD {machine.initrd}",
+        f"    INITRD {','.join(machine.initrds)}",
         f"    APPEND {' '.join(command_line(machine, words, IPAPPEND_CHARACTERS if append else 0))}",
     ]
     if append:
@@ -160,10 +160,12 @@ def ipxe(machine, mac):
         lines.append("isset ${netX/dns} && set nameserver nameserver=${netX/dns} ||")
     if not mac:
         words = [word.replace(f"BOOTIF=01-{own}", "BOOTIF=01-${netX/mac:hexhyp}") for word in words]
+    # An EFI kernel finds its initramfs by these names.
+    names = ["initrd.img", *(f"initrd{number}.img" for number in range(2, len(machine.initrds) + 1))]
+    words = [f"initrd={name}" for name in names] + command_line(machine, words)
     lines += [
-        # An EFI kernel finds its initramfs by this name.
-        f"kernel {ipxe_file(machine.kernel)} initrd=initrd.img {' '.join(command_line(machine, words))} || goto failed",
-        f"initrd --name initrd.img {ipxe_file(machine.initrd)} || goto failed",
+        f"kernel {ipxe_file(machine.kernel)} {' '.join(words)} || goto failed",
+        *(f"initrd --name {name} {ipxe_file(file)} || goto failed" for name, file in zip(names, machine.initrds)),
         "boot || goto failed",
         ":failed",
         f"echo dlfuse: kernel or initramfs of {machine.name or 'this machine'} cannot be had, again in {RETRY_SECONDS} seconds",
@@ -216,11 +218,12 @@ def grub(machine, mac):
         words = dhcp_words(machine, mac or own)
     words = [word.replace(f"BOOTIF=01-{own}", "BOOTIF=$dlfuse_bootif") for word in words]
     linux = " ".join(grub_word(word) for word in command_line(machine, words))
+    initrds = " ".join(f"'{grub_file(name)}'" for name in machine.initrds)
     lines = [
         f"# {about(machine)}",
         "while true; do",
         f"    if linux '{grub_file(machine.kernel)}' {linux}; then",
-        f"        if initrd '{grub_file(machine.initrd)}'; then",
+        f"        if initrd {initrds}; then",
         "            boot",
         "        fi",
         "    fi",
@@ -228,7 +231,7 @@ def grub(machine, mac):
         f"    sleep {RETRY_SECONDS}",
         "done",
     ]
-    if "://" in machine.kernel + machine.initrd:
+    if any("://" in name for name in (machine.kernel, *machine.initrds)):
         lines.insert(1, "insmod http")
     return "\n".join(lines) + "\n"
 

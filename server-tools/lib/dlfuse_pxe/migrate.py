@@ -1,7 +1,8 @@
-"""An inventory of what people have: a pxelinux.cfg directory with a file or symlink for each MAC address.
+"""An inventory of what people have: a pxelinux.cfg directory, with a file or symlink for each machine.
 
-Files that say the same make one image and one group. What cannot be taken over stays in the inventory as a comment, so that
-nobody loses it unseen.
+Files that boot the same make one image and one group. What cannot be taken over stays in the inventory as a comment, so that
+nobody loses it unseen: also the names that pxelinux asks for and an inventory does not know, by UUID, by address, or by the
+address of other hardware than Ethernet.
 """
 
 import json
@@ -9,85 +10,82 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .inventory import WORD, Reader, as_mac
+from .syslinux import entry_of
+
 MAC_FILE = re.compile(r"01((?:-[0-9a-fA-F]{2}){6})")
+# What else pxelinux asks for, and how a machine is chosen by it.
+OTHER_FILES = (
+    (re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "a UUID"),
+    (re.compile(r"[0-9a-fA-F]{2}(?:-[0-9a-fA-F]{2})+"), "a hardware address that is not Ethernet's"),
+    (re.compile(r"[0-9A-F]{1,8}"), "an IP address"),
+)
 # What dlfuse-pxe writes itself, or what only a live image understands.
-LEFT_OUT = re.compile(r"(root|netroot|initrd|ip|BOOTIF|ifname|nameserver|rd\.neednet|rd\.live\.[a-z.]+|rootflags)(=.*)?$")
+LEFT_OUT = re.compile(r"(root|netroot|initrd|ip|BOOTIF|BOOT_IMAGE|ifname|nameserver|rd\.neednet|rd\.live\.[a-z.]+|rootflags)(=.*)?$")
 
 
 @dataclass
 class Config:
-    """The entry that a pxelinux configuration boots."""
+    """An entry, and who boots it."""
 
     kernel: str
-    initrd: str
+    initrds: list
     append: list
     names: list = field(default_factory=list)
     macs: list = field(default_factory=list)
+    others: list = field(default_factory=list)  # file names of machines that an inventory cannot name
     default: bool = False
 
 
-def parse(text):
-    """The default entry, as {keyword: value}; ValueError without one."""
-    sections = {None: {}}
-    label = None
-    for line in text.splitlines():
-        keyword, value = (line.split(None, 1) + ["", ""])[:2]
-        keyword = keyword.lower()
-        if keyword == "label":
-            label = value.strip()
-            sections[label] = {}
-        elif keyword and not keyword.startswith("#"):
-            sections[label][keyword] = value.strip()
-    common = sections.pop(None)
-    chosen = common.get("default", common.get("ontimeout", ""))
-    if chosen not in sections:
-        chosen = next(iter(sections), None)
-    entry = {**common, **(sections[chosen] if chosen is not None else {})}
-    if not entry.get("linux", entry.get("kernel")):
-        raise ValueError("has no entry with a kernel that is booted without asking")
-    return entry
+def other_way(name):
+    return next((way for form, way in OTHER_FILES if form.fullmatch(name)), "")
 
 
-def config_of(text):
-    if not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
-        raise ValueError("has characters that are no text")
-    entry = parse(text)
-    append = entry.get("append", "").split()
-    initrd = entry.get("initrd", "")
-    for word in append:
-        if word.startswith("initrd="):
-            initrd = initrd or word[len("initrd=") :]
-    if not initrd:
-        raise ValueError("has no initrd")
-    kernel = entry.get("linux") or entry["kernel"]
-    return Config(kernel.lstrip("/"), initrd.lstrip("/"), append)
+def file_of(name):
+    """A kernel or initramfs as the inventory has it."""
+    return Reader.as_file(name.lstrip("/"), None)
+
+
+def config_of(path, problems):
+    entry = entry_of(path, path.parent.absolute().parent)
+    problems += entry.problems
+    return Config(file_of(entry.kernel), [file_of(name) for name in entry.initrds], entry.append)
 
 
 def collect(directory):
     """(configs, problems) of a pxelinux.cfg directory."""
     configs = {}
     problems = []
-    for path in sorted(Path(directory).iterdir()):
+    owners = {}
+    # pxelinux asks for names in lower case: of two files for one machine that one counts.
+    for path in sorted(Path(directory).iterdir(), key=lambda path: (path.name != path.name.lower(), path.name)):
         mac = MAC_FILE.fullmatch(path.name)
-        if not mac and path.name != "default":
-            if re.fullmatch(r"[0-9A-F]{1,8}", path.name):
-                problems.append(f"{path.name}: machines are chosen by their address; give them by their MAC address")
+        way = "" if mac else other_way(path.name)
+        if not mac and not way and path.name != "default":
             continue
+        found = []
         try:
-            config = config_of(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path.name}: {getattr(error, 'strerror', None) or error}")
-            continue
+            address = as_mac(mac[1][1:]) if mac else ""
+            config = config_of(path, found)
         except ValueError as error:
-            problems.append(f"{path.name}: {error}")
+            found.append(str(error))
+            config = None
+        if way:
+            found = ["; ".join([f"its machine is chosen by {way}; give it by its MAC address", *found])]
+        problems += [f"{path.name}: {one}" for one in found]
+        if config is None:
             continue
-        config = configs.setdefault((config.kernel, config.initrd, tuple(config.append)), config)
+        config = configs.setdefault((config.kernel, *config.initrds, None, *config.append), config)
         if path.is_symlink():
-            config.names.append(re.sub(r"[^A-Za-z0-9._-]", "-", path.resolve().name))
-        if mac:
-            config.macs.append(mac[1][1:].lower().replace("-", ":"))
-        else:
+            config.names.append(path.resolve().name)
+        if way:
+            config.others.append(path.name)
+        elif not mac:
             config.default = True
+        elif owners.setdefault(address, config) is not config:
+            problems.append(f"{path.name}: there is another file for the same address")
+        elif address not in config.macs:
+            config.macs.append(address)
     return list(configs.values()), problems
 
 
@@ -104,34 +102,47 @@ def manifest_of(append):
 
 
 def unused(name, taken):
-    while name in taken:
-        name += "-x"
-    taken.add(name)
-    return name
+    """A name for an image: this one, or with a number behind it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:50] or "image"
+    taken[name] = taken.get(name, 0) + 1
+    return name if taken[name] == 1 else unused(f"{name}-{taken[name]}", taken)
 
 
 def quoted(text):
     """As a TOML string; json's are that as well."""
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
+
+
+def is_argument(word):
+    return WORD.fullmatch(word) and "{" not in word
+
+
+def image_lines(name, config):
+    manifest, comment = manifest_of(config.append)
+    words = [word for word in config.append if not word.startswith("root=")]
+    args = [word for word in words if not LEFT_OUT.match(word) and is_argument(word)]
+    dropped = [word for word in words if word not in args]
+    initrd = ", ".join(quoted(one) for one in config.initrds)
+    lines = ["", f"[image.{quoted(name)}]", f"kernel = {quoted(config.kernel)}"]
+    lines += [f"initrd = [{initrd}]" if len(config.initrds) > 1 else f"initrd = {initrd}"]
+    lines += [comment] if comment else []
+    lines += [f"manifest = {quoted(manifest)}"]
+    lines += [f"# left out: {' '.join(dropped)}"] if dropped else []
+    lines += [f"args = {quoted(' '.join(args))}"] if args else []
+    return lines
 
 
 def inventory_of(directory, configs, problems):
     lines = [f"# From {Path(directory).absolute()}. Look through it, move that directory away, and run: dlfuse-pxe write"]
     lines += [f"# not taken over: {problem}" for problem in problems]
     lines += ["", "[boot]", f"directory = {quoted(str(Path(directory).absolute().parent))}", 'write = "pxelinux"']
-    taken = set()
+    taken = {}
     for number, config in enumerate(configs, 1):
         name = unused((config.names or [f"image{number}"])[0], taken)
-        manifest, comment = manifest_of(config.append)
-        dropped = [word for word in config.append if LEFT_OUT.match(word) and not word.startswith(("root=", "initrd="))]
-        args = [word for word in config.append if not LEFT_OUT.match(word)]
-        lines += ["", f"[image.{quoted(name)}]", f"kernel = {quoted(config.kernel)}", f"initrd = {quoted(config.initrd)}"]
-        lines += [comment] if comment else []
-        lines += [f"manifest = {quoted(manifest)}"]
-        lines += [f"# left out: {' '.join(dropped)}"] if dropped else []
-        lines += [f"args = {quoted(' '.join(args))}"] if args else []
+        lines += image_lines(name, config)
         lines += ["", f"[group.{quoted(name)}]", f"image = {quoted(name)}"]
         lines += ["default = true"] if config.default else []
+        lines += [f"# {other}: give its machine here, as [host.NAME] with mac and group" for other in config.others]
         for mac in config.macs:
             lines += ["", f"[host.{quoted(mac)}]", f"group = {quoted(name)}"]
     return "\n".join(lines) + "\n"
