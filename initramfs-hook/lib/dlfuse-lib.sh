@@ -380,6 +380,7 @@ dlfuse_finish() {
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
     dlfuse_set_host_name
+    dlfuse_forget_default_dhcp
     dlfuse_pass_on_units "$1"
     ! dlfuse_has_systemd || [ -e $DLFUSE_FALLBACK ] || dlfuse_keep_network "$1"
     if [ ! -e $DLFUSE_FALLBACK ] && dlfuse_systemd_copies_run; then

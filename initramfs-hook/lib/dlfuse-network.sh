@@ -1,12 +1,19 @@
 # shellcheck shell=sh
 # dlfuse-network.sh: what the machine learns from its network, and how the booted system keeps it. Sourced by dlfuse-lib.sh.
 #
+#   dlfuse_default_dhcp       where systemd-networkd runs the initramfs' network: DHCP if no argument says otherwise, and the same
+#                             lease at each boot; before it starts
 #   dlfuse_write_resolver     name servers and search domains in the initramfs' resolv.conf; again after each lease, adds what lacks
 #   dlfuse_set_host_name      the host name, if the machine has none; before switch_root
+#   dlfuse_forget_default_dhcp  before switch_root
 #   dlfuse_keep_network DIR   the system at DIR leaves the address alone through which its root comes
 #
 # Nothing here blocks, and nothing fails: a machine without a name or a resolver boots.
 
+# Files of systemd-networkd, made for this boot.
+DLFUSE_NETWORKD=/run/systemd/network
+# dracut's own default, since 102 or so; dracut takes it away when an argument asks for something else.
+DLFUSE_DRACUT_NETWORK=/etc/systemd/network/zzzz-dracut-default.network
 # Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
 DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf /run/net6-*.conf'
 # systemd-networkd's summary of all links.
@@ -15,6 +22,52 @@ DLFUSE_RESOLVER=/etc/resolv.conf
 # Where a name may stand that nobody gave to this machine: the distribution's, and systemd's mark of one that it made up.
 DLFUSE_OS_RELEASES='/etc/os-release /usr/lib/os-release /etc/initrd-release /usr/lib/initrd-release'
 DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
+
+# A machine is known to DHCP servers by its MAC address: systemd-networkd's own identity comes from the machine-id, which an
+# initramfs makes up anew at each boot.
+dlfuse_same_lease() { printf '[DHCPv4]\nClientIdentifier=mac\n[DHCPv6]\nDUIDType=link-layer\n'; }
+
+# dlfuse_drop_in FILE NAME: stdin becomes FILE's drop-in of this name.
+dlfuse_drop_in() {
+    mkdir -p "$DLFUSE_NETWORKD/${1##*/}.d"
+    cat >"$DLFUSE_NETWORKD/${1##*/}.d/$2.conf"
+}
+
+# 0 if the file asks for an address, or gives its link to another one, which gets it.
+dlfuse_is_for_an_address() { [ -n "$(sed -nE '/^(DHCP|Address|Bond|Bridge|VLAN)=/p' "$1")" ]; }
+
+# After systemd-network-generator, which makes files of ip= and its like. Where it has made one, no further card is asked for an
+# address; but nameserver= and rd.route= alone make one, too, and it asks for none. Without any, dracut has a default of its own,
+# or this is it: DLFUSE_NETWORKD/zzzz-dlfuse.network. What asks for DHCP by default is about the initramfs, and goes with it
+# (dlfuse_forget_default_dhcp).
+dlfuse_default_dhcp() {
+    local file made=no
+    for file in "$DLFUSE_NETWORKD"/*.network; do
+        [ -e "$file" ] || continue
+        [ "$file" != "$DLFUSE_NETWORKD/zzzz-dlfuse.network" ] || continue
+        made=yes
+        dlfuse_same_lease | dlfuse_drop_in "$file" 80-dlfuse-lease
+        if ! dlfuse_arg ip >/dev/null && ! dlfuse_is_for_an_address "$file"; then
+            printf '[Network]\nDHCP=yes\n' | dlfuse_drop_in "$file" 80-dlfuse-default
+        fi
+    done
+    if [ $made = yes ]; then
+        return
+    elif [ -e "$DLFUSE_DRACUT_NETWORK" ]; then
+        dlfuse_same_lease | dlfuse_drop_in "$DLFUSE_DRACUT_NETWORK" 80-dlfuse-lease
+    else
+        mkdir -p "$DLFUSE_NETWORKD"
+        {
+            printf '[Match]\nType=ether\nKind=!*\n[Network]\nDHCP=yes\n'
+            dlfuse_same_lease
+        } >"$DLFUSE_NETWORKD/zzzz-dlfuse.network"
+    fi
+}
+
+# The booted system does not ask other cards for addresses because its initramfs had to.
+dlfuse_forget_default_dhcp() {
+    rm -f "$DLFUSE_NETWORKD/zzzz-dlfuse.network" "$DLFUSE_NETWORKD"/*.network.d/80-dlfuse-default.conf
+}
 
 # dlfuse_values KEYS FILE...: the words of all KEY=, in the order of the files; KEYS is a pattern (sed -E). Files may be missing.
 dlfuse_values() {
@@ -105,18 +158,28 @@ dlfuse_set_host_name() {
 }
 
 # dlfuse_keep_network DIR: what manages the network of the system at DIR leaves the address alone through which its root
-# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise; ifupdown takes links
-# down when the machine goes down, while the root may still be read.
+# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise. Files may be made while the system
+# boots (netplan, cloud-init), so dlfuse-keep-network.sh looks for them again each time before systemd-networkd starts; an image
+# that cannot run it has what was there now. ifupdown takes links down, and dhcpcd takes addresses away, when the machine goes
+# down, while the root may still be read.
 dlfuse_keep_network() {
-    local file unit
-    for file in "$1"/etc/systemd/network/*.network "$1"/usr/lib/systemd/network/*.network \
-        /run/systemd/network/*.network; do
-        [ -e "$file" ] || continue
-        mkdir -p "/run/systemd/network/${file##*/}.d"
-        printf '[Network]\nKeepConfiguration=yes\n' >"/run/systemd/network/${file##*/}.d/90-dlfuse.conf"
-    done
+    local unit
+    mkdir -p "$DLFUSE_STATE"
+    cp "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-keep-network.sh" "$DLFUSE_STATE/keep-network.sh"
+    /bin/sh "$DLFUSE_STATE/keep-network.sh" "$1"
+    dlfuse_unit_drop_in systemd-networkd.service "ExecStartPre=-+/bin/sh $DLFUSE_STATE/keep-network.sh"
     for unit in networking ifup@; do
-        mkdir -p "/run/systemd/system/$unit.service.d"
-        printf '[Service]\nExecStop=\n' >"/run/systemd/system/$unit.service.d/90-dlfuse.conf"
+        dlfuse_unit_drop_in $unit.service "ExecStop="
     done
+    for unit in dhcpcd dhcpcd@; do
+        dlfuse_unit_drop_in $unit.service "ExecStop=" "KillSignal=SIGKILL"
+    done
+}
+
+# dlfuse_unit_drop_in UNIT LINE...: lines for its section Service.
+dlfuse_unit_drop_in() {
+    local at="/run/systemd/system/$1.d"
+    shift
+    mkdir -p "$at"
+    printf '%s\n' '[Service]' "$@" >"$at/90-dlfuse.conf"
 }

@@ -16,10 +16,11 @@ dlfuse_watch_address() {
 
 if _url=$(dlfuse_url); then
     dlfuse_prepare
-    # No ip= means DHCP, as with dracut's other network modules. networkd takes the first file that fits.
+    # No ip= means DHCP, as with dracut's other network modules.
     if [ -x /usr/lib/systemd/systemd-networkd ]; then
-        mkdir -p /run/systemd/network
-        printf '[Match]\nType=ether\nKind=!*\n[Network]\nDHCP=yes\n' >/run/systemd/network/zzzz-dlfuse.network
+        # Else it may run beside this hook.
+        systemctl start systemd-network-generator.service 2>/dev/null || :
+        dlfuse_default_dhcp
         # The unit of this hook ends its shell only, not what that has started.
         dlfuse_watch_address "$_url" </dev/null >/dev/null 2>&1 &
     fi
