@@ -511,6 +511,27 @@ static bool name_failed(const struct transfer *t, CURLcode code)
            (code == CURLE_OPERATION_TIMEDOUT && !looked_up(t));
 }
 
+/* OpenSSL's words and those of GnuTLS. */
+static bool is_about_dates(const char *why)
+{
+    return strstr(why, "not yet valid") || strstr(why, "not activated") || strstr(why, "expired") ||
+           strstr(why, "expiration date");
+}
+
+/* A machine without a battery takes good certificates for those of the future: the date that it
+ * goes by is half of the reason. */
+static int fail_by_curl(struct transfer *t, CURLcode code)
+{
+    const char *why = t->curl_error[0] ? t->curl_error : curl_easy_strerror(code);
+    time_t now = time(NULL);
+    struct tm utc;
+    char date[sizeof "+2147483647-12-31 23:59"];
+    if (code != CURLE_PEER_FAILED_VERIFICATION || !is_about_dates(why) || !gmtime_r(&now, &utc) ||
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M", &utc) == 0)
+        return dlf_fail(&t->err, EIO, "%s", why);
+    return dlf_fail(&t->err, EIO, "%s; this machine's clock says %s UTC", why, date);
+}
+
 /* What the transfer came to, from curl's result and what the callbacks saw. */
 static int outcome(struct transfer *t, CURLcode code)
 {
@@ -520,8 +541,7 @@ static int outcome(struct transfer *t, CURLcode code)
     if (t->satisfied)
         return 0;
     if (code != CURLE_OK)
-        return dlf_fail(&t->err, EIO, "%s",
-                        t->curl_error[0] ? t->curl_error : curl_easy_strerror(code));
+        return fail_by_curl(t, code);
     if (!t->checked) {
         int rc = check_answer(t); /* an answer without a body */
         if (rc < 0)

@@ -341,6 +341,8 @@ dlfuse_pause() {
 # One round; first_why is what made it leave the lazy way.
 dlfuse_try_all() {
     local first_why next
+    # Again: the driver of a clock that stands may have come and set it back.
+    dlfuse_set_clock
     ! dlfuse_lazy "$1" || return 0
     dlfuse_kill_daemon
     first_why=$why

@@ -38,6 +38,8 @@ DLFUSE_KEYS=/etc/dlfuse/keys
 # What requests need, used when it is there: certificates, header lines.
 DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
+# When the initramfs was made, in seconds since 1970.
+DLFUSE_EPOCH=/usr/lib/clock-epoch
 # Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the only
 # read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
 # With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
@@ -199,7 +201,23 @@ dlfuse_protect_mounts() {
     done
 }
 
+# A clock that is behind the making of the initramfs is set to that: a machine without a battery takes certificates for those of
+# the future. Never backward: whatever is later is more likely to be right. The number stands in the file, and systemd goes by the
+# file's time, which not every way to make an initramfs keeps.
+dlfuse_set_clock() {
+    local epoch='' now
+    [ ! -s "$DLFUSE_EPOCH" ] || read -r epoch _ <"$DLFUSE_EPOCH" || :
+    case $epoch in '' | *[!0-9]* | ????????????*) return 0 ;; esac
+    now=$(date +%s) && [ "$now" -lt "$epoch" ] || return 0
+    if date -s "@$epoch" >/dev/null; then
+        dlfuse_log 4 "the clock said $(date -u -d "@$now" '+%Y-%m-%d'), it is set to $(date -u '+%Y-%m-%d %H:%M') UTC, when the initramfs was made"
+    else
+        dlfuse_log 3 "the clock says $(date -u '+%Y-%m-%d'), which is before the initramfs was made, and cannot be set"
+    fi
+}
+
 dlfuse_prepare() {
+    dlfuse_set_clock
     mkdir -p $DLFUSE_STATE
     dlfuse_load_modules fuse loop overlay
     ! dlfuse_has_systemd || dlfuse_protect_mounts

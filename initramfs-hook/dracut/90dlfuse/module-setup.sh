@@ -51,11 +51,20 @@ install_http() {
     done
 }
 
+# The node's clock starts there at the earliest; systemd, PID 1, takes the file's time.
+install_epoch() {
+    local epoch="${SOURCE_DATE_EPOCH:-$(date +%s)}"
+    mkdir -p "$initdir/usr/lib"
+    echo "$epoch" >"$initdir/usr/lib/clock-epoch"
+    touch -d "@$epoch" "$initdir/usr/lib/clock-epoch"
+}
+
 # called by dracut
 install() {
     local name
-    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd date
     install_keys
+    install_epoch
     install_http
     # For rd.dlfuse.full=: those that the build host has.
     inst_multiple -o zstd lz4 xz gzip
