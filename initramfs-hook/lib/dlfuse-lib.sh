@@ -398,6 +398,7 @@ dlfuse_finish() {
         cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
     fi
     dlfuse_set_host_name
+    dlfuse_set_machine_id "$1"
     dlfuse_forget_default_dhcp
     dlfuse_pass_on_units "$1"
     ! dlfuse_has_systemd || [ -e $DLFUSE_FALLBACK ] || dlfuse_keep_network "$1"
@@ -411,3 +412,5 @@ dlfuse_finish() {
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-boot.sh"
 # shellcheck source=initramfs-hook/lib/dlfuse-network.sh
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-network.sh"
+# shellcheck source=initramfs-hook/lib/dlfuse-machine-id.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-machine-id.sh"

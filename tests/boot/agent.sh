@@ -84,6 +84,7 @@ chunks_by() {
         $1 == "ready" { ready = 1 } END { for (o in read) n += o in came; print n + 0 }' /run/lab/trace
 }
 
+report machine-id "$(cat /etc/machine-id)"
 report uptime "$(cut -d ' ' -f 1 /proc/uptime)"
 report root "$(awk '$2 == "/" { type = $3 } END { print type }' /proc/mounts)"
 report failed-units "$(systemctl --failed --no-legend --plain | awk '{ printf "%s,", $1 }')"

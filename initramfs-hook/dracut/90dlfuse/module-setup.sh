@@ -62,7 +62,7 @@ install_epoch() {
 # called by dracut
 install() {
     local name
-    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd date
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd date rm sha256sum
     install_keys
     install_epoch
     install_http
@@ -73,7 +73,7 @@ install() {
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
     # The units also without systemd in the initramfs: it is the booted system that runs them.
-    for name in dlfuse-lib.sh dlfuse-boot.sh dlfuse-network.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
+    for name in dlfuse-lib.sh dlfuse-boot.sh dlfuse-network.sh dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"
     done
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
