@@ -71,11 +71,6 @@ void dlf_cache_free(struct dlf_cache *c)
     free(c);
 }
 
-static uint64_t deadline(const struct dlf_cache *c, const struct dlf_waiter *waiter)
-{
-    return waiter && c->config.timeout_ms ? dlf_now_ms() + c->config.timeout_ms : 0;
-}
-
 static int ask_locked(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_class class,
                       struct dlf_waiter *waiter)
 {
@@ -98,13 +93,16 @@ static int ask_locked(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf
     cf->fetch.offset = r->pack_offset;
     cf->fetch.length = r->stored_length;
     cf->fetch.sha256 = r->sha256;
-    atomic_init(&cf->fetch.deadline_ms, deadline(c, waiter));
     cf->fetch.done = dlf_cache_chunk_done;
     cf->fetch.whole = spot->boot ? NULL : dlf_cache_pack_passes;
     atomic_init(&cf->fetch.class, (uint8_t) class);
+    int rc = dlf_sched_submit(c->config.sched, &cf->fetch);
+    if (rc < 0) {
+        free(cf);
+        return rc;
+    }
     *fetch_slot_locked(c, spot->chunk) = cf;
     set_state_locked(c, spot->chunk, FETCHING);
-    dlf_sched_submit(c->config.sched, &cf->fetch);
     return DLF_CACHE_ASKED;
 }
 
@@ -114,9 +112,6 @@ static int join_locked(struct dlf_cache *c, struct chunk_fetch *cf, enum dlf_cla
     if (waiter) {
         waiter->next = cf->waiters;
         cf->waiters = waiter;
-        if (!atomic_load_explicit(&cf->fetch.deadline_ms, memory_order_relaxed))
-            atomic_store_explicit(&cf->fetch.deadline_ms, deadline(c, waiter),
-                                  memory_order_relaxed);
     }
     if (class < atomic_load_explicit(&cf->fetch.class, memory_order_relaxed)) {
         atomic_store_explicit(&cf->fetch.class, (uint8_t) class, memory_order_relaxed);
@@ -152,11 +147,37 @@ int dlf_cache_get(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_cla
     return rc;
 }
 
+bool dlf_cache_forget(struct dlf_cache *c, uint64_t chunk, struct dlf_waiter *waiter)
+{
+    bool found = false;
+    pthread_mutex_lock(&c->lock);
+    struct chunk_fetch *cf = *fetch_slot_locked(c, chunk);
+    if (cf && dlf_waiter_remove(&cf->waiters, waiter)) {
+        found = true;
+        if (!cf->waiters)
+            dlf_fetch_nobody_waits(&cf->fetch);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+void dlf_cache_page_loaded(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    note_complete_locked(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* ---- questions ---- */
 
 bool dlf_cache_present(const struct dlf_cache *c, uint64_t chunk)
 {
     return (state_of(c, chunk) & STATE_MASK) == PRESENT;
+}
+
+bool dlf_cache_all_present(const struct dlf_cache *c)
+{
+    return atomic_load(&c->present_chunks) == c->head->record_count;
 }
 
 bool dlf_cache_complete(const struct dlf_cache *c)

@@ -29,13 +29,24 @@ struct dlf_cache;
 
 /* Someone waits for one chunk. The waiter's owner keeps it until ready was called, exactly once. */
 struct dlf_waiter {
-    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ETIMEDOUT, -ESHUTDOWN,
+    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ESHUTDOWN,
      * or -EAGAIN: it was expected from the boot pack, which cannot be had; look it up again. record
      * and content are NULL when it was an index page that was waited for. */
     void (*ready)(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                   const uint8_t *content);
     struct dlf_waiter *next; /* the cache's own */
 };
+
+/* Takes waiter out of a list of them. False when it is not in it. */
+static inline bool dlf_waiter_remove(struct dlf_waiter **list, const struct dlf_waiter *waiter)
+{
+    while (*list && *list != waiter)
+        list = &(*list)->next;
+    if (!*list)
+        return false;
+    *list = waiter->next;
+    return true;
+}
 
 /* What became of a chunk that was asked for. */
 struct dlf_settled {
@@ -44,6 +55,7 @@ struct dlf_settled {
     uint64_t asked_us;
     enum dlf_class class; /* as it was when it came */
     bool came;            /* verified and decoded; else it failed */
+    bool kept;            /* and present now */
     bool fill;            /* it was first asked for as DLF_FILL */
     bool from_boot_pack;  /* it was asked for there */
     bool boot;            /* and came by its stream */
@@ -58,7 +70,6 @@ struct dlf_cache_config {
     struct dlf_pages *pages;
     struct dlf_sched *sched;
     struct dlf_sha256 boot; /* the boot pack, if there is one */
-    uint64_t timeout_ms;    /* for each fetch that somebody waits for; 0: for ever */
 
     /* A chunk that dlf_cache_get asked for came or failed. */
     void (*settled)(void *cookie, const struct dlf_settled *what);
@@ -103,15 +114,33 @@ enum dlf_cache_answer {
  * Asks for the chunk that spot speaks of, from its pack or, where spot->boot, from the boot pack.
  * out: where to copy size bytes of the image at offset from, all inside the
  * chunk, if it is present; NULL: nowhere. Otherwise waiter, unless NULL, will be called. A fetch
- * that is under way for something less urgent becomes as urgent as class. Or -ENOMEM, -EIO.
+ * that is under way for something less urgent becomes as urgent as class. Or -ENOMEM, -EIO,
+ * -ESHUTDOWN.
  */
 int dlf_cache_get(struct dlf_cache *cache, const struct dlf_spot *spot, enum dlf_class class,
                   struct dlf_waiter *waiter, uint8_t *out, uint64_t from, uint32_t size);
 
+/*
+ * The waiter's owner waits for the chunk no longer. True: ready will not be called. False: it has
+ * been, or is being called. The fetch goes on, for whoever comes next; without waiters no more
+ * urgently than read-ahead.
+ */
+bool dlf_cache_forget(struct dlf_cache *cache, uint64_t chunk, struct dlf_waiter *waiter);
+
 bool dlf_cache_present(const struct dlf_cache *cache, uint64_t chunk);
 
-/* True once every chunk is present and stays. */
+/* True while every chunk is present. One may still be evicted, and index pages may be missing. */
+bool dlf_cache_all_present(const struct dlf_cache *cache);
+
+/*
+ * True once every offset of the image is answerable without a fetch, for good: each chunk is
+ * present and stays, and each index page is loaded. Nothing that dlf_cache_get is asked for can
+ * lead to a fetch any more.
+ */
 bool dlf_cache_complete(const struct dlf_cache *cache);
+
+/* An index page was loaded: it may have been the last thing that the complete image lacked. */
+void dlf_cache_page_loaded(struct dlf_cache *cache);
 
 /*
  * From now on at most so many bytes of content are held, and never more than config's limit_bytes.

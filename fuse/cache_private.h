@@ -85,10 +85,11 @@ static inline void set_state_locked(struct dlf_cache *c, uint64_t chunk, uint8_t
     atomic_store_explicit(&c->states[chunk], state, memory_order_release);
 }
 
-/* One more chunk is present, or evicts was set. */
+/* One more chunk is present, one more index page is loaded, or evicts was set. */
 static inline void note_complete_locked(struct dlf_cache *c)
 {
-    if (!atomic_load(&c->evicts) && atomic_load(&c->present_chunks) == c->head->record_count)
+    if (!atomic_load(&c->evicts) && dlf_cache_all_present(c) &&
+        dlf_pages_all_loaded(c->config.pages))
         atomic_store(&c->complete, true);
 }
 

@@ -56,7 +56,7 @@ static int chunk_failed(struct dlf_cache *c, const struct chunk_fetch *cf, int r
 {
     if (rc == -ESHUTDOWN)
         return rc;
-    if (cf->boot && rc != -ETIMEDOUT) {
+    if (cf->boot) {
         c->config.boot_failed(c->config.cookie, err);
         return -EAGAIN;
     }
@@ -99,6 +99,7 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
         .asked_us = cf->asked_us,
         .class = (enum dlf_class)atomic_load_explicit(&fetch->class, memory_order_relaxed),
         .came = rc == 0,
+        .kept = kept,
         .fill = cf->fill,
         .from_boot_pack = cf->boot,
         .boot = cf->boot && !fetch->overtook,

@@ -226,7 +226,7 @@ int dlf_cmd_download(int argc, char **argv)
     if (rc == 0)
         rc = check_room(&d, &err);
     if (rc == 0) {
-        dlf_image_fill(d.image);
+        dlf_image_start(d.image, true);
         if (!wait_for_all(&d)) {
             dlf_image_close(d.image);
             return DLF_EXIT_FAILED;

@@ -48,7 +48,7 @@ struct mount {
     int ready_fd;              /* tells the process that started the daemon; -1 in the foreground */
 };
 
-/* Every chunk is here. In the scheduler's thread. */
+/* Every offset can be answered without a fetch. */
 static void image_complete(void *cookie)
 {
     struct mount *m = cookie;
@@ -279,15 +279,12 @@ static void begin_work(struct mount *m)
 {
     m->pressure = dlf_pressure_new(m->meminfo_fd, m->image, m->options.cache_bytes,
                                    dlf_image_head(m->image)->data_size);
-    if (!m->options.fill)
-        return;
-    if (cache_is_whole(m)) {
-        dlf_image_fill(m->image);
-        return;
-    }
-    dlf_info("the cache of %" PRIu64 " bytes does not hold all %" PRIu64
-             " bytes of data: the mount stays lazy and needs its server",
-             m->options.cache_bytes, dlf_image_head(m->image)->data_size);
+    bool whole = cache_is_whole(m);
+    dlf_image_start(m->image, m->options.fill && whole);
+    if (m->options.fill && !whole)
+        dlf_info("the cache of %" PRIu64 " bytes does not hold all %" PRIu64
+                 " bytes of data: the mount stays lazy and needs its server",
+                 m->options.cache_bytes, dlf_image_head(m->image)->data_size);
 }
 
 static int serve(struct mount *m, char *name0)

@@ -41,8 +41,8 @@ struct dlf_image_config {
     uint64_t timeout_ms;    /* for each read; 0: for ever */
 
     /*
-     * Once, when every chunk is here; connections are closed then. From the scheduler's thread or
-     * from within dlf_image_fill.
+     * Once, when every offset can be answered without a fetch; connections are closed then. Any
+     * thread; not before dlf_image_start.
      */
     void (*complete)(void *cookie);
     void *cookie;
@@ -89,11 +89,13 @@ const struct dlf_source *dlf_image_source(const struct dlf_image *image);
 int dlf_image_fd(const struct dlf_image *image);
 
 /*
- * Begins to fetch the rest of the image: what the boot pack's table names as read later, then all
- * in image order. Where a boot pack comes, only after dlf_image_ready, or when reads have been
- * quiet for some seconds, and a random time after that.
+ * Everything that complete needs is set up: it may be called from now on. fill: fetches the rest of
+ * the image, first what the boot pack's table names as read later, then all in image order; where a
+ * boot pack comes, only after dlf_image_ready, or when reads have been quiet for some seconds, and
+ * a random time after that. Once all chunks are here, the index pages that are missing are asked
+ * for in any case. Once.
  */
-void dlf_image_fill(struct dlf_image *image);
+void dlf_image_start(struct dlf_image *image, bool fill);
 
 /* The machine's boot is over. Any thread; the first time counts. */
 void dlf_image_ready(struct dlf_image *image);
@@ -108,7 +110,7 @@ char *dlf_image_trace(struct dlf_image *image);
  */
 bool dlf_image_set_limit(struct dlf_image *image, uint64_t bytes);
 
-/* The fill has come to its end without completing the image; why is in the log. */
+/* The fill has ended, and the image will never be complete; the log has said why. */
 bool dlf_image_stuck(struct dlf_image *image);
 
 /* Pieces of memory that a read at once may come in; a 1 MiB read has one or a few. */
@@ -130,8 +132,9 @@ void dlf_image_last_failure(struct dlf_image *image, struct dlf_err *err);
 
 /*
  * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from
- * this or the scheduler's thread; bytes are valid during the call. rc: 0, -EIO (also
- * when the time is up), -ENOMEM. At most 64 MiB of reads are in work, more wait in line.
+ * this or another thread; bytes are valid during the call. rc: 0, -EIO, -ENOMEM. At most 64 MiB of
+ * reads are in work, more wait in line. With timeout_ms the read ends with -EIO so long after it
+ * was made, in line or in work; what it waited for is still fetched.
  */
 void dlf_image_read(struct dlf_image *image, uint64_t offset, uint32_t size,
                     void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size),

@@ -98,7 +98,7 @@ static void ask_for(struct dlf_image *im, struct dlf_fetch *f)
     f->object = im->manifest.boot;
     f->replaceable = true;
     atomic_init(&f->class, DLF_PREFETCH);
-    dlf_sched_submit(im->sched, f);
+    dlf_image_submit(im, f);
 }
 
 /* The next piece of the stream that the table has opened. */

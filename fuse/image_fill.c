@@ -1,19 +1,27 @@
 /*
- * The fill: asks for what nobody asked for yet, a window at a time, until the image is complete:
- * first what the boot pack's table says will be read later, then the rest in image order. It is
- * driven by what comes back: each settled chunk lets it ask for more. Where a boot pack comes, a
- * thread waits for the machine to have booted before the fill begins. fill_lock guards all of it;
- * complete is called without it.
+ * The fill: asks for everything that is absent until the image is complete. A thread of its own
+ * walks over the image, a pass at a time: first the chunks that the boot pack's table says will be
+ * read later, then index page by index page all that lies in it, with a window of bytes under way.
+ *
+ * A pass asks for each chunk once and takes no notice of how that ends. Whatever ends otherwise
+ * than with a chunk in the file (its boot pack is given up, memory was short, a page did not come)
+ * leaves `missed` behind, and one more pass follows. So nothing is ever set back, and the only way
+ * out is the end: complete, impossible, or closing.
+ *
+ * Nothing is asked for with fill_lock held.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "fuse/image_private.h"
 #include "fuse/log.h"
 #include "fuse/util.h"
 
-/* Bytes of content asked for ahead of the network: some requests' worth for each connection. */
-#define FILL_WINDOW ((uint64_t)16 << 20)
+/* Bytes of content asked for ahead of the network: some requests' worth for each connection. The
+ * thread sleeps when it is full, and is woken when so many have come. */
+#define FILL_WINDOW ((int64_t)16 << 20)
+#define FILL_STEP ((int64_t)1 << 20)
 
 /* How long nothing may have been read until the boot is taken to be over, and how long at most
  * after the start that is waited for: systems that never say that they are ready. */
@@ -21,120 +29,34 @@
 #define QUIET_AT_LATEST_MS 120000
 #define LOOK_EVERY_MS 250
 
-static void fill_step_locked(struct dlf_image *im);
-static void check_complete(struct dlf_image *im);
+/* Before a pass for what the last one has missed: out of memory may pass, and a boot pack that is
+ * given up has many chunks. */
+#define PASS_PAUSE_MS 1000
 
-static void page_ready(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
-                       const uint8_t *content)
+/* ---- the end ---- */
+
+static bool all_here_locked(struct dlf_image *im)
 {
-    struct dlf_image *im = DLF_CONTAINER(struct dlf_image, fill_waiter, waiter);
-    (void)record;
-    (void)content;
-    pthread_mutex_lock(&im->fill_lock);
-    im->fill_waits = false;
-    if (rc < 0)
-        im->filling = false; /* the log has said why */
-    else
-        fill_step_locked(im);
-    pthread_mutex_unlock(&im->fill_lock);
-    check_complete(im);
+    return im->holes_clear && dlf_cache_complete(im->cache);
 }
 
-/* As dlf_image_page_get. */
-static int wait_for_page_locked(struct dlf_image *im, uint32_t page)
+/* All is here, or never will be. */
+static bool over_locked(struct dlf_image *im)
 {
-    im->fill_waiter.ready = page_ready;
-    int rc = dlf_image_page_get(im, page, DLF_FILL, &im->fill_waiter);
-    im->fill_waits = rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING;
-    return rc;
-}
-
-/* As dlf_cache_get. */
-static int fill_chunk_locked(struct dlf_image *im, const struct dlf_spot *spot)
-{
-    int rc = dlf_cache_get(im->cache, spot, DLF_FILL, NULL, NULL, 0, 0);
-    if (rc == DLF_CACHE_ASKED)
-        im->fill_outstanding += spot->record.length;
-    return rc;
-}
-
-/* Asks for the next chunk of those that will be read later. False when the fill has to wait. */
-static bool fill_later_locked(struct dlf_image *im)
-{
-    struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK};
-    spot.chunk = im->boot_table.later[im->later_next];
-    spot.page = (uint32_t)(spot.chunk / DLF_INDEX_PAGE_RECORDS);
-    if (!dlf_pages_loaded(im->pages, spot.page))
-        return wait_for_page_locked(im, spot.page) == DLF_CACHE_PRESENT;
-    dlf_pages_record(im->pages, spot.chunk, &spot.record);
-    fill_chunk_locked(im, &spot); /* what fails here comes again in image order */
-    im->later_next++;
-    return true;
-}
-
-/* Asks for what lies at the cursor and moves it on. False when the fill has to wait or end. */
-static bool fill_cursor_locked(struct dlf_image *im)
-{
-    struct dlf_spot spot;
-    int rc;
-    dlf_pages_at(im->pages, im->fill_cursor, &spot);
-    switch (spot.kind) {
-    case DLF_SPOT_UNKNOWN:
-        return wait_for_page_locked(im, spot.page) == DLF_CACHE_PRESENT;
-    case DLF_SPOT_HOLE:
-        rc = dlf_cache_clear(im->cache, im->fill_cursor, spot.end);
-        break;
-    default:
-        rc = fill_chunk_locked(im, &spot);
-        /* A page's first chunk: the next page had better be on its way too. */
-        if (spot.chunk % DLF_INDEX_PAGE_RECORDS == 0 &&
-            spot.page + 1 < dlf_pages_head(im->pages)->page_count)
-            dlf_image_page_get(im, spot.page + 1, DLF_FILL, NULL);
-        break;
-    }
-    if (rc < 0) {
-        dlf_error("the fill ends at image offset %" PRIu64 ": %s", im->fill_cursor,
-                  rc == -ENOMEM ? "out of memory" : "the cache file cannot be used");
-        im->filling = false;
-        return false;
-    }
-    im->fill_cursor = spot.end;
-    return true;
-}
-
-/* Asks for what comes next. False when that is nothing, or the fill has to wait or end. */
-static bool fill_next_locked(struct dlf_image *im)
-{
-    bool booted = atomic_load(&im->boot_state) == DLF_BOOT_DONE;
-    if (booted && im->later_next < im->boot_table.later_count)
-        return fill_later_locked(im);
-    return im->fill_cursor < dlf_pages_head(im->pages)->image_size && fill_cursor_locked(im);
-}
-
-static void fill_step_locked(struct dlf_image *im)
-{
-    if (dlf_cache_stuck(im->cache))
-        im->filling = false;
-    while (im->filling && !im->fill_waits && im->fill_outstanding < FILL_WINDOW &&
-           fill_next_locked(im))
-        ;
-    if (im->filling && im->fill_cursor >= dlf_pages_head(im->pages)->image_size &&
-        im->fill_outstanding == 0)
-        im->filling = false;
+    return im->closing || im->fill_failed || dlf_cache_stuck(im->cache) || all_here_locked(im);
 }
 
 /* Says once that all is here. */
 static void check_complete(struct dlf_image *im)
 {
-    bool say = false;
+    if (dlf_cache_all_present(im->cache) && !dlf_pages_all_loaded(im->pages))
+        dlf_image_pages_rest(im);
     if (!dlf_cache_complete(im->cache))
         return;
     pthread_mutex_lock(&im->fill_lock);
-    /* A resumed file is only right once the fill has cleared its holes too. */
-    if (!im->complete_said && !im->filling) {
-        im->complete_said = true;
-        say = true;
-    }
+    bool say = im->started && all_here_locked(im) && !im->complete_said;
+    im->complete_said |= say;
+    pthread_cond_broadcast(&im->fill_changed);
     pthread_mutex_unlock(&im->fill_lock);
     if (!say)
         return;
@@ -142,6 +64,8 @@ static void check_complete(struct dlf_image *im)
     dlf_sched_retire(im->sched);
     im->complete(im->cookie);
 }
+
+/* ---- what comes back ---- */
 
 static void record(struct dlf_image *im, const struct dlf_settled *what)
 {
@@ -165,61 +89,174 @@ void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what)
     pthread_mutex_lock(&im->fill_lock);
     if (what->fill)
         im->fill_outstanding -= what->length;
-    if (what->from_boot_pack && !what->came) {
-        im->fill_cursor = 0; /* the fill may have passed it by, as one that was coming */
-        im->filling = im->fill_begun && !im->fill_rests;
-    }
-    if (im->filling)
-        fill_step_locked(im);
+    im->missed |= !what->kept;
+    if (!what->kept || im->fill_outstanding <= FILL_WINDOW - FILL_STEP)
+        pthread_cond_broadcast(&im->fill_changed);
     pthread_mutex_unlock(&im->fill_lock);
     check_complete(im);
 }
 
-static void begin_fill(struct dlf_image *im)
+void dlf_image_page_settled(struct dlf_image *im, int rc)
 {
     pthread_mutex_lock(&im->fill_lock);
-    im->fill_begun = !im->closing;
-    im->filling = im->fill_begun && !im->fill_rests;
-    if (im->filling)
-        fill_step_locked(im);
+    im->page_failures += rc < 0;
+    im->fill_failed |= rc == -EIO; /* the log has said why */
+    im->missed |= rc < 0;
+    pthread_cond_broadcast(&im->fill_changed);
     pthread_mutex_unlock(&im->fill_lock);
     check_complete(im);
 }
 
-/* What it fetched before may have gone meanwhile. */
-static void begin_anew(struct dlf_image *im)
+/* ---- a pass ---- */
+
+/* A pass that is not at its end ends early. */
+static bool is_interrupted_locked(struct dlf_image *im)
+{
+    return im->closing || im->no_room || im->fill_failed || dlf_cache_stuck(im->cache);
+}
+
+/* Waits while so many bytes or more are under way. False when the pass ends early. */
+static bool wait_for_room(struct dlf_image *im, int64_t bytes)
 {
     pthread_mutex_lock(&im->fill_lock);
-    im->fill_rests = false;
-    im->filling = im->fill_begun && !im->closing;
-    im->fill_cursor = 0;
-    im->later_next = 0;
-    if (im->filling)
-        fill_step_locked(im);
+    while (im->fill_outstanding >= bytes && !is_interrupted_locked(im))
+        pthread_cond_wait(&im->fill_changed, &im->fill_lock);
+    bool go_on = !is_interrupted_locked(im);
     pthread_mutex_unlock(&im->fill_lock);
-    check_complete(im);
+    return go_on;
 }
 
-bool dlf_image_set_limit(struct dlf_image *im, uint64_t bytes)
+/* The page is loaded when this returns true. False: it did not come, or the pass ends early. */
+static bool get_page(struct dlf_image *im, uint32_t page)
 {
-    if (bytes > im->cache_bytes)
-        bytes = im->cache_bytes;
-    bool room = bytes >= dlf_pages_head(im->pages)->data_size;
-    if (!room) {
-        pthread_mutex_lock(&im->fill_lock);
-        im->fill_rests = true;
-        im->filling = false;
-        pthread_mutex_unlock(&im->fill_lock);
-    }
-    if (!dlf_cache_set_limit(im->cache, bytes))
+    pthread_mutex_lock(&im->fill_lock);
+    unsigned failures = im->page_failures;
+    pthread_mutex_unlock(&im->fill_lock);
+    int rc = dlf_image_page_get(im, page, DLF_FILL, NULL);
+    pthread_mutex_lock(&im->fill_lock);
+    im->missed |= rc < 0;
+    while (rc >= 0 && !dlf_pages_loaded(im->pages, page) && im->page_failures == failures &&
+           !is_interrupted_locked(im))
+        pthread_cond_wait(&im->fill_changed, &im->fill_lock);
+    pthread_mutex_unlock(&im->fill_lock);
+    return dlf_pages_loaded(im->pages, page);
+}
+
+static void count_asked(struct dlf_image *im, int64_t bytes)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->fill_outstanding += bytes;
+    pthread_mutex_unlock(&im->fill_lock);
+}
+
+static void note_missed(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->missed = true;
+    pthread_mutex_unlock(&im->fill_lock);
+}
+
+/* Asks for a chunk whose page is loaded, if it is absent. False when the pass ends early. */
+static bool ask_chunk(struct dlf_image *im, uint64_t chunk)
+{
+    struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK, .chunk = chunk};
+    spot.page = (uint32_t)(chunk / DLF_INDEX_PAGE_RECORDS);
+    if (dlf_cache_present(im->cache, chunk))
+        return true;
+    if (!wait_for_room(im, FILL_WINDOW))
         return false;
-    atomic_store_explicit(&im->limit_bytes, bytes, memory_order_relaxed);
-    if (room)
-        begin_anew(im);
+    dlf_pages_record(im->pages, chunk, &spot.record);
+    count_asked(im, spot.record.length);
+    int rc = dlf_cache_get(im->cache, &spot, DLF_FILL, NULL, NULL, 0, 0);
+    if (rc != DLF_CACHE_ASKED)
+        count_asked(im, -(int64_t)spot.record.length);
+    if (rc < 0)
+        note_missed(im);
     return true;
 }
 
-/* ---- when it begins ---- */
+/* Chunks that the boot pack's table says will be read later. False when the pass ends early. */
+static bool ask_later(struct dlf_image *im)
+{
+    const struct dlf_boot_table *table = &im->boot_table;
+    for (uint32_t i = 0; i < table->later_count; i++) {
+        uint32_t page = (uint32_t)(table->later[i] / DLF_INDEX_PAGE_RECORDS);
+        if (!get_page(im, page))
+            continue; /* it comes again in image order */
+        if (!ask_chunk(im, table->later[i]))
+            return false;
+    }
+    return true;
+}
+
+/* A resumed file may have bytes where the image has a hole: between [from, to) they go. */
+static void clear_hole(struct dlf_image *im, uint64_t from, uint64_t to)
+{
+    int rc = from < to ? dlf_cache_clear(im->cache, from, to) : 0;
+    if (rc == 0)
+        return;
+    dlf_error("the fill ends: the hole at image offset %" PRIu64 " cannot be cleared: %s", from,
+              strerror(-rc));
+    pthread_mutex_lock(&im->fill_lock);
+    im->fill_failed = true;
+    pthread_mutex_unlock(&im->fill_lock);
+}
+
+/*
+ * Everything in a page that is loaded. *hole_from: where the last chunk before it ends; gets where
+ * its own last one does. False when the pass ends early.
+ */
+static bool ask_page(struct dlf_image *im, uint32_t page, uint64_t *hole_from)
+{
+    const struct dlf_index_head *head = dlf_pages_head(im->pages);
+    uint64_t chunk = (uint64_t)page * DLF_INDEX_PAGE_RECORDS;
+    uint64_t end = chunk + dlf_index_page_records(head, page);
+    /* Its round trip passes while this page's chunks are asked for. */
+    if (page + 1 < head->page_count)
+        dlf_image_page_get(im, page + 1, DLF_FILL, NULL);
+    for (; chunk < end; chunk++) {
+        struct dlf_record r;
+        dlf_pages_record(im->pages, chunk, &r);
+        clear_hole(im, *hole_from, r.offset);
+        *hole_from = r.offset + r.length;
+        if (!ask_chunk(im, chunk))
+            return false;
+    }
+    return true;
+}
+
+/* Asks for everything once, and waits until it has come or failed. False when the pass ends early,
+ * or has left a page out. */
+static bool pass(struct dlf_image *im)
+{
+    const struct dlf_index_head *head = dlf_pages_head(im->pages);
+    uint64_t hole_from = 0;
+    bool all = true;
+    bool later = false;
+    for (uint32_t page = 0; page < head->page_count; page++) {
+        /* Sooner or later the whole table is here; what it names goes first then. */
+        if (!later && atomic_load(&im->boot_state) == DLF_BOOT_DONE) {
+            later = true;
+            if (!ask_later(im))
+                return false;
+        }
+        if (!get_page(im, page))
+            all = false;
+        else if (!ask_page(im, page, &hole_from))
+            return false;
+    }
+    if (all)
+        clear_hole(im, hole_from, head->image_size);
+    if (!wait_for_room(im, 1) || !all)
+        return false;
+    pthread_mutex_lock(&im->fill_lock);
+    im->holes_clear = true;
+    pthread_mutex_unlock(&im->fill_lock);
+    check_complete(im);
+    return true;
+}
+
+/* ---- when it begins, and what follows a pass ---- */
 
 /* Until the machine says that it is ready, or nothing was read for a while. */
 static void wait_for_ready_locked(struct dlf_image *im)
@@ -239,31 +276,65 @@ static void wait_for_ready_locked(struct dlf_image *im)
     }
 }
 
-/* A fleet that boots together does not fill together. */
-static void wait_at_random_locked(struct dlf_image *im)
+/* A pause that ends early with the fill. */
+static void pause_locked(struct dlf_image *im, uint64_t ms)
 {
-    uint64_t until_ms = dlf_now_ms() + dlf_random_below((uint64_t)im->fill_delay_ms + 1);
-    while (!im->closing && dlf_cond_wait(&im->fill_changed, &im->fill_lock, until_ms))
-        continue;
+    uint64_t until_ms = dlf_now_ms() + ms;
+    while (!over_locked(im) && dlf_now_ms() < until_ms)
+        dlf_cond_wait(&im->fill_changed, &im->fill_lock, until_ms);
 }
 
-static void *starter_thread(void *cookie)
+/* Until another pass makes sense, or the fill is over. */
+static void wait_for_a_reason_locked(struct dlf_image *im)
+{
+    while (!over_locked(im) && (im->no_room || !im->missed)) {
+        im->fill_state = im->no_room ? FILL_RESTS : FILL_PAUSES;
+        pthread_cond_wait(&im->fill_changed, &im->fill_lock);
+    }
+    im->fill_state = FILL_PAUSES;
+    pause_locked(im, PASS_PAUSE_MS);
+}
+
+static void *fill_thread(void *cookie)
 {
     struct dlf_image *im = cookie;
     pthread_mutex_lock(&im->fill_lock);
-    wait_for_ready_locked(im);
-    wait_at_random_locked(im);
+    if (im->fill_state == FILL_WAITS) {
+        wait_for_ready_locked(im);
+        /* A fleet that boots together does not fill together. */
+        pause_locked(im, dlf_random_below((uint64_t)im->fill_delay_ms + 1));
+    }
+    while (!over_locked(im)) {
+        im->fill_state = FILL_RUNS;
+        im->missed = false;
+        pthread_mutex_unlock(&im->fill_lock);
+        bool whole = pass(im);
+        pthread_mutex_lock(&im->fill_lock);
+        im->missed |= !whole;
+        wait_for_a_reason_locked(im);
+    }
+    im->fill_state = FILL_OVER;
     pthread_mutex_unlock(&im->fill_lock);
-    begin_fill(im);
     return NULL;
 }
 
-void dlf_image_fill(struct dlf_image *im)
+void dlf_image_start(struct dlf_image *im, bool fill)
 {
-    im->fill_starter_runs = atomic_load(&im->boot_state) != DLF_BOOT_NONE &&
-                            pthread_create(&im->fill_starter, NULL, starter_thread, im) == 0;
-    if (!im->fill_starter_runs)
-        begin_fill(im);
+    pthread_mutex_lock(&im->fill_lock);
+    im->started = true;
+    if (fill)
+        im->fill_state = atomic_load(&im->boot_state) == DLF_BOOT_NONE ? FILL_RUNS : FILL_WAITS;
+    pthread_mutex_unlock(&im->fill_lock);
+    if (fill) {
+        im->fill_thread_made = pthread_create(&im->fill_thread, NULL, fill_thread, im) == 0;
+        if (!im->fill_thread_made) {
+            dlf_error("the image is not filled: its thread cannot be started; it stays lazy");
+            pthread_mutex_lock(&im->fill_lock);
+            im->fill_state = FILL_OVER;
+            pthread_mutex_unlock(&im->fill_lock);
+        }
+    }
+    check_complete(im); /* all of a small image may be here already */
 }
 
 void dlf_image_fill_close(struct dlf_image *im)
@@ -272,8 +343,8 @@ void dlf_image_fill_close(struct dlf_image *im)
     im->closing = true;
     pthread_cond_broadcast(&im->fill_changed);
     pthread_mutex_unlock(&im->fill_lock);
-    if (im->fill_starter_runs)
-        pthread_join(im->fill_starter, NULL);
+    if (im->fill_thread_made)
+        pthread_join(im->fill_thread, NULL);
 }
 
 void dlf_image_ready(struct dlf_image *im)
@@ -285,10 +356,40 @@ void dlf_image_ready(struct dlf_image *im)
     pthread_mutex_unlock(&im->fill_lock);
 }
 
+/* ---- memory ---- */
+
+static void set_no_room(struct dlf_image *im, bool no_room)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->no_room = no_room;
+    im->missed |= no_room; /* what a pass has seen present may go */
+    pthread_cond_broadcast(&im->fill_changed);
+    pthread_mutex_unlock(&im->fill_lock);
+}
+
+bool dlf_image_set_limit(struct dlf_image *im, uint64_t bytes)
+{
+    if (bytes > im->cache_bytes)
+        bytes = im->cache_bytes;
+    bool room = bytes >= dlf_pages_head(im->pages)->data_size;
+    if (!room)
+        set_no_room(im, true);
+    if (!dlf_cache_set_limit(im->cache, bytes)) {
+        set_no_room(im, false);
+        return false;
+    }
+    atomic_store_explicit(&im->limit_bytes, bytes, memory_order_relaxed);
+    if (room) {
+        set_no_room(im, false);
+        check_complete(im);
+    }
+    return true;
+}
+
 bool dlf_image_stuck(struct dlf_image *im)
 {
     pthread_mutex_lock(&im->fill_lock);
-    bool over = !im->filling;
+    bool stuck = im->fill_state == FILL_OVER && !all_here_locked(im);
     pthread_mutex_unlock(&im->fill_lock);
-    return over && !dlf_cache_complete(im->cache);
+    return stuck;
 }

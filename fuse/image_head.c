@@ -49,7 +49,6 @@ static int open_cache(struct dlf_image *im, const struct dlf_image_config *confi
         .pages = im->pages,
         .sched = im->sched,
         .boot = im->manifest.boot,
-        .timeout_ms = config->timeout_ms,
         .boot_failed = dlf_image_boot_failed,
         .pack_passes = dlf_image_pack_passes,
         .settled = dlf_image_chunk_settled,
@@ -139,10 +138,19 @@ static void index_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     }
 }
 
+void dlf_image_submit(struct dlf_image *im, struct dlf_fetch *fetch)
+{
+    struct dlf_err err;
+    if (dlf_sched_submit(im->sched, fetch) == 0)
+        return;
+    dlf_fail(&err, ESHUTDOWN, "the node is shutting down");
+    fetch->done(fetch, -ESHUTDOWN, NULL, &err);
+}
+
 void dlf_image_head_ask(struct dlf_image *im)
 {
     if (!atomic_exchange(&im->head.asked, true))
-        dlf_sched_submit(im->sched, &im->head.fetch);
+        dlf_image_submit(im, &im->head.fetch);
 }
 
 void dlf_image_head_init(struct head_wait *wait)
@@ -165,8 +173,11 @@ static void wait_for_head(struct dlf_image *im)
     pthread_mutex_lock(&wait->lock);
     while (!wait->finished && dlf_cond_wait(&wait->changed, &wait->lock, until_ms))
         continue;
-    if (!wait->finished)
+    if (!wait->finished) {
+        pthread_mutex_unlock(&wait->lock);
         dlf_image_head_ask(im);
+        pthread_mutex_lock(&wait->lock);
+    }
     while (!wait->finished)
         pthread_cond_wait(&wait->changed, &wait->lock);
     pthread_mutex_unlock(&wait->lock);

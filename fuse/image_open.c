@@ -235,7 +235,9 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     pthread_mutex_init(&im->fill_lock, NULL);
     dlf_cond_init(&im->fill_changed);
     dlf_image_head_init(&im->head);
-    im->parked_end = &im->parked;
+    dlf_cond_init(&im->deadlines_changed);
+    TAILQ_INIT(&im->line);
+    TAILQ_INIT(&im->working);
     im->around_worth = 16 * DLF_AROUND_WORTH;
     im->prefetch = config->prefetch;
     im->fill_delay_ms = config->fill_delay_ms;
@@ -244,10 +246,13 @@ int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *conf
     atomic_init(&im->limit_bytes, config->cache_bytes);
     im->complete = config->complete;
     im->cookie = config->cookie;
+    im->holes_clear = !config->resume;
     for (unsigned i = 0; rc == 0 && i < config->url_count; i++)
         rc = add_location(&at, config->urls[i], err);
     if (rc == 0)
         rc = open_layers(im, config, &at, start_us, err);
+    if (rc == 0)
+        rc = dlf_image_deadlines_begin(im, err);
     if (rc == 0)
         dlf_trouble_over();
     locations_free(&at);
@@ -266,6 +271,7 @@ void dlf_image_close(struct dlf_image *im)
     if (!im)
         return;
     dlf_image_fill_close(im);
+    dlf_image_deadlines_end(im);
     if (im->sched)
         dlf_sched_stop(im->sched);
     dlf_cache_stop(im->cache);
@@ -280,6 +286,7 @@ void dlf_image_close(struct dlf_image *im)
     pthread_mutex_destroy(&im->ahead_lock);
     pthread_mutex_destroy(&im->fill_lock);
     pthread_cond_destroy(&im->fill_changed);
+    pthread_cond_destroy(&im->deadlines_changed);
     dlf_image_head_free(&im->head);
     free(im);
 }

@@ -50,6 +50,8 @@ static void page_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
         rc = store_page(im, pf, bytes);
     else if (rc != -ESHUTDOWN)
         dlf_warn("index page %" PRIu32 ": %s", pf->page, err->msg);
+    if (rc == 0)
+        dlf_cache_page_loaded(im->cache);
     pthread_mutex_lock(&im->page_lock);
     im->page_loading[pf->page] = NULL;
     struct dlf_waiter *waiter = pf->waiters;
@@ -60,6 +62,7 @@ static void page_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
         waiter = next;
     }
     free(pf);
+    dlf_image_page_settled(im, rc);
 }
 
 /* A mirror sends the whole index for a page: the others come for nothing. */
@@ -70,8 +73,7 @@ static void index_passes(struct dlf_fetch *fetch)
         dlf_image_page_get(im, page, DLF_PREFETCH, NULL);
 }
 
-static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, enum dlf_class class,
-                                         const struct dlf_waiter *waiter)
+static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, enum dlf_class class)
 {
     const struct dlf_index_head *head = dlf_pages_head(im->pages);
     struct page_fetch *pf = calloc(1, sizeof(*pf));
@@ -87,19 +89,21 @@ static struct page_fetch *new_page_fetch(struct dlf_image *im, uint32_t page, en
     pf->fetch.done = page_done;
     pf->fetch.whole = index_passes;
     atomic_init(&pf->fetch.class, (uint8_t) class);
-    if (waiter && im->timeout_ms && class == DLF_DEMAND)
-        atomic_init(&pf->fetch.deadline_ms, dlf_now_ms() + im->timeout_ms);
     return pf;
 }
 
-static struct page_fetch *ask_locked(struct dlf_image *im, uint32_t page, enum dlf_class class,
-                                     const struct dlf_waiter *waiter)
+/* 0, -ENOMEM or -ESHUTDOWN. */
+static int ask_locked(struct dlf_image *im, uint32_t page, enum dlf_class class)
 {
-    struct page_fetch *pf = new_page_fetch(im, page, class, waiter);
-    im->page_loading[page] = pf;
-    if (pf)
-        dlf_sched_submit(im->sched, &pf->fetch);
-    return pf;
+    struct page_fetch *pf = new_page_fetch(im, page, class);
+    if (!pf)
+        return -ENOMEM;
+    int rc = dlf_sched_submit(im->sched, &pf->fetch);
+    if (rc < 0)
+        free(pf);
+    else
+        im->page_loading[page] = pf;
+    return rc;
 }
 
 int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class,
@@ -113,11 +117,12 @@ int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class
         return DLF_CACHE_PRESENT;
     }
     if (!pf) {
-        pf = ask_locked(im, page, class, waiter);
-        if (!pf) {
+        rc = ask_locked(im, page, class);
+        if (rc < 0) {
             pthread_mutex_unlock(&im->page_lock);
-            return -ENOMEM;
+            return rc;
         }
+        pf = im->page_loading[page];
         rc = DLF_CACHE_ASKED;
     }
     if (waiter) {
@@ -130,4 +135,29 @@ int dlf_image_page_get(struct dlf_image *im, uint32_t page, enum dlf_class class
     }
     pthread_mutex_unlock(&im->page_lock);
     return rc;
+}
+
+bool dlf_image_page_forget(struct dlf_image *im, uint32_t page, struct dlf_waiter *waiter)
+{
+    bool found = false;
+    pthread_mutex_lock(&im->page_lock);
+    struct page_fetch *pf = im->page_loading[page];
+    if (pf && dlf_waiter_remove(&pf->waiters, waiter)) {
+        found = true;
+        if (!pf->waiters)
+            dlf_fetch_nobody_waits(&pf->fetch);
+    }
+    pthread_mutex_unlock(&im->page_lock);
+    return found;
+}
+
+void dlf_image_pages_rest(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->page_lock);
+    bool first = !im->rest_asked;
+    im->rest_asked = true;
+    pthread_mutex_unlock(&im->page_lock);
+    for (uint32_t page = 0; first && page < dlf_pages_head(im->pages)->page_count; page++)
+        if (!dlf_pages_loaded(im->pages, page))
+            dlf_image_page_get(im, page, DLF_FILL, NULL);
 }

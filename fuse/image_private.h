@@ -1,16 +1,20 @@
 /*
  * What the image's files share: image_open.c, image_head.c, image_pages.c, image_pack.c,
- * image_read.c, image_ahead.c, image_fill.c, image_boot.c. Nobody else includes it.
+ * image_read.c, image_walk.c, image_deadline.c, image_ahead.c, image_fill.c, image_boot.c. Only
+ * they include it.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
- *   fill_lock, page_lock, (the cache's lock), ahead_lock and read_lock (leaves)
- *   head.lock, (the scheduler's inbox_lock)
+ *   page_lock, (the scheduler's inbox_lock)
+ *   read_lock, a read's own lock
+ *   fill_lock, (the cache's lock)
+ *   ahead_lock, head.lock: leaves
  */
 #ifndef DLFUSE_FUSE_IMAGE_PRIVATE_H
 #define DLFUSE_FUSE_IMAGE_PRIVATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "format/boot.h"
 #include "fuse/image.h"
@@ -49,6 +53,28 @@ struct head_wait {
     struct dlf_err err; /* the scheduler's thread's, the opening one's once finished */
 };
 
+/*
+ * The fill (image_fill.c). Only its thread goes from one state to the next.
+ *
+ *   FILL_OFF     nobody asked for it, or it has not begun
+ *   FILL_WAITS   for the machine to have booted
+ *   FILL_RUNS    a pass over the image: asks for what is absent
+ *   FILL_PAUSES  a pass is over; the next one begins when something has not come
+ *   FILL_RESTS   memory is short
+ *   FILL_OVER    the image is complete, or cannot be
+ */
+enum fill_state {
+    FILL_OFF,
+    FILL_WAITS,
+    FILL_RUNS,
+    FILL_PAUSES,
+    FILL_RESTS,
+    FILL_OVER,
+};
+
+/* Parked reads, linked by their entry (image_read.h). */
+TAILQ_HEAD(read_list, image_read);
+
 /* A neighbourhood that a read brought along. */
 struct around_window {
     uint64_t from, to; /* bytes of the image */
@@ -78,14 +104,21 @@ struct dlf_image {
 
     pthread_mutex_t page_lock;
     struct page_fetch **page_loading; /* by page; NULL when it is not on its way */
+    bool rest_asked;                  /* the pages that were missing when all chunks were here */
 
     pthread_mutex_t read_lock;
-    uint64_t reading_bytes;    /* of reads in work */
-    struct image_read *parked; /* reads that wait in line, first first */
-    struct image_read **parked_end;
+    uint64_t reading_bytes;   /* of reads in work */
+    struct read_list line;    /* reads without a buffer yet, in the order in which they came */
+    struct read_list working; /* the others, in the same order */
     bool admitting;
     uint64_t wait_ms_total;
     uint64_t wait_ms_max;
+    uint64_t
+        late_said_ms; /* when the log spoke of a read that was not answered in time; 0: never */
+    pthread_cond_t deadlines_changed;
+    bool deadlines_closing;
+    bool deadlines_run; /* deadline_thread was started */
+    pthread_t deadline_thread;
 
     pthread_mutex_t ahead_lock;
     struct ahead_stream streams[AHEAD_STREAMS];
@@ -103,20 +136,20 @@ struct dlf_image {
     atomic_uint boot_left;      /* chunks still expected from the boot pack */
 
     pthread_mutex_t fill_lock;
-    pthread_cond_t fill_changed; /* ready or closing */
-    pthread_t fill_starter;      /* waits for the machine to have booted */
-    bool fill_starter_runs;
+    pthread_cond_t fill_changed; /* whatever the fill's thread may be waiting for */
+    pthread_t fill_thread;
+    bool fill_thread_made;
+    enum fill_state fill_state;
     atomic_bool ready;
+    bool started; /* complete may be called */
     bool closing;
-    uint32_t fill_delay_ms; /* at most, after ready */
-    uint32_t later_next;    /* chunks of boot_table.later that were asked for */
-    bool fill_begun;
-    bool fill_rests; /* there is no room for all of the image */
-    bool filling;
-    uint64_t fill_cursor;      /* all before it was asked for, bytes */
-    uint64_t fill_outstanding; /* bytes of content asked for and not settled */
-    bool fill_waits;           /* for an index page */
-    struct dlf_waiter fill_waiter;
+    bool no_room;             /* for all of the image: the fill rests */
+    bool missed;              /* something is absent that a pass has asked for, or passed by */
+    bool fill_failed;         /* the image cannot be completed; the log has said why */
+    bool holes_clear;         /* the file has no bytes where the image has holes */
+    unsigned page_failures;   /* pages that were asked for and did not come */
+    uint32_t fill_delay_ms;   /* at most, after ready */
+    int64_t fill_outstanding; /* bytes of content asked for and not settled */
     bool complete_said;
 
     atomic_uint reads_in_work; /* those that could not be answered at once */
@@ -130,6 +163,12 @@ struct dlf_image {
 int dlf_image_page_get(struct dlf_image *image, uint32_t page, enum dlf_class class,
                        struct dlf_waiter *waiter);
 
+/* image_pages.c: as dlf_cache_forget. */
+bool dlf_image_page_forget(struct dlf_image *image, uint32_t page, struct dlf_waiter *waiter);
+
+/* image_pages.c: asks once for all pages that are not loaded, when every chunk is here. */
+void dlf_image_pages_rest(struct dlf_image *image);
+
 /*
  * image_pack.c: the cache's pack_passes callback. Asks for the pack's chunks that are not here, as
  * far as the index is known. Not where fetching ahead is switched off, nor where the cache cannot
@@ -140,8 +179,19 @@ void dlf_image_pack_passes(void *cookie, uint32_t pack);
 /* image_fill.c: the cache's settled callback. cookie is the image. */
 void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);
 
-/* image_fill.c: ends the thread that waits for ready. */
+/* image_fill.c: an index page was loaded (0), or failed; -EIO: for good. */
+void dlf_image_page_settled(struct dlf_image *image, int rc);
+
+/* image_fill.c: ends the fill's thread. */
 void dlf_image_fill_close(struct dlf_image *image);
+
+/* image_deadline.c: the thread that ends reads when their time is up; where timeout_ms is not 0.
+ * 0 or -EAGAIN. */
+int dlf_image_deadlines_begin(struct dlf_image *image, struct dlf_err *err);
+void dlf_image_deadlines_end(struct dlf_image *image);
+
+/* image_head.c: submits a piece whose done is called in any case, from within if it is refused. */
+void dlf_image_submit(struct dlf_image *image, struct dlf_fetch *fetch);
 
 void dlf_image_head_init(struct head_wait *wait);
 void dlf_image_head_free(struct head_wait *wait);

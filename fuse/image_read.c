@@ -1,55 +1,16 @@
 /*
- * Reads: an answer from the file where all bytes are there, else a parked read.
- *
- * A parked read walks from its start to its end. Present chunks and holes are copied at once, for
- * the others it leaves a part (a waiter) each and goes on, until it meets an index page that is not
- * loaded, has no part left, or is at its end. `pending` counts its parts and the walk itself;
- * whoever takes it to zero goes on with the walk or finishes. So there is one walker at a time and
- * one reply. read_lock is a leaf and guards only the line and the sums.
+ * Reads: an answer from the file where all bytes are there, else a parked read (image_read.h),
+ * which gets its buffer here, or waits in line for it, and is finished here.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse/image_private.h"
+#include "fuse/image_read.h"
 #include "fuse/util.h"
 
 /* Bytes of reads in work; the buffers of parked reads are the node's largest use of memory. */
 #define READING_BYTES_MAX ((uint64_t)64 << 20)
-
-/* Parts of a read that wait at a time. A 1 MiB read of 64 KiB chunks has 17 or so. */
-#define READ_PARTS 32
-
-struct read_part {
-    struct dlf_waiter waiter; /* first: callbacks get its address */
-    struct image_read *read;
-    uint64_t from, to; /* of the image */
-};
-
-struct image_read {
-    struct dlf_image *image;
-    uint64_t offset, cursor, end; /* of the image */
-    uint8_t *bytes;               /* end - offset of them, once it is in work */
-    atomic_int pending;
-    atomic_int rc;              /* the first failure */
-    atomic_uint_fast64_t again; /* UINT64_MAX, or from where to walk once more */
-    bool waited;
-    bool missed; /* a chunk had to be asked for that nobody had thought of */
-    uint64_t begun_ms;
-    void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size);
-    void *cookie;
-    struct image_read *next; /* in line */
-    unsigned parts_used;
-    struct read_part parts[READ_PARTS];
-};
-
-static void walk(struct image_read *r);
-
-static void fail(struct image_read *r, int rc)
-{
-    int none = 0;
-    atomic_compare_exchange_strong(&r->rc, &none, rc);
-}
 
 /* Takes room for a read's buffer; one read always finds some. */
 static bool reserve_locked(struct dlf_image *im, const struct image_read *r)
@@ -61,19 +22,24 @@ static bool reserve_locked(struct dlf_image *im, const struct image_read *r)
     return true;
 }
 
+static void list_locked(struct read_list *list, struct image_read *r)
+{
+    TAILQ_INSERT_TAIL(list, r, entry);
+    r->listed = true;
+}
+
 /* Room was taken: gets to work. */
 static void begin(struct image_read *r)
 {
+    atomic_fetch_add_explicit(&r->image->reads_in_work, 1, memory_order_relaxed);
     r->bytes = malloc(r->end - r->offset);
     if (!r->bytes)
-        fail(r, -ENOMEM);
-    atomic_store(&r->pending, 1);
-    atomic_fetch_add_explicit(&r->image->reads_in_work, 1, memory_order_relaxed);
-    walk(r);
+        dlf_read_fail(r, -ENOMEM);
+    dlf_read_walk(r);
 }
 
-/* Starts reads from the line while there is room; a nested call leaves that to the outer one. */
-static void admit(struct dlf_image *im)
+/* A nested call leaves it to the outer one. */
+void dlf_read_admit(struct dlf_image *im)
 {
     pthread_mutex_lock(&im->read_lock);
     if (im->admitting) {
@@ -81,13 +47,10 @@ static void admit(struct dlf_image *im)
         return;
     }
     im->admitting = true;
-    while (im->parked) {
-        struct image_read *r = im->parked;
-        if (!reserve_locked(im, r))
-            break;
-        im->parked = r->next;
-        if (!im->parked)
-            im->parked_end = &im->parked;
+    struct image_read *r;
+    while ((r = TAILQ_FIRST(&im->line)) && reserve_locked(im, r)) {
+        TAILQ_REMOVE(&im->line, r, entry);
+        list_locked(&im->working, r);
         pthread_mutex_unlock(&im->read_lock);
         begin(r);
         pthread_mutex_lock(&im->read_lock);
@@ -96,147 +59,32 @@ static void admit(struct dlf_image *im)
     pthread_mutex_unlock(&im->read_lock);
 }
 
-static void finish(struct image_read *r)
+void dlf_read_finish(struct image_read *r)
 {
     struct dlf_image *im = r->image;
-    int rc = atomic_load(&r->rc);
     uint64_t waited_ms = dlf_now_ms() - r->begun_ms;
     uint32_t size = (uint32_t)(r->end - r->offset);
-    if (r->waited)
-        atomic_fetch_add_explicit(&im->read_waits, 1, memory_order_relaxed);
-    /* What a file system may say about a block that does not come. */
-    r->done(r->cookie, rc == -ESHUTDOWN || rc == -ETIMEDOUT ? -EIO : rc, r->bytes, size);
     pthread_mutex_lock(&im->read_lock);
-    im->reading_bytes -= size;
+    if (r->listed)
+        TAILQ_REMOVE(&im->working, r, entry);
     if (r->waited) {
         im->wait_ms_total += waited_ms;
         if (waited_ms > im->wait_ms_max)
             im->wait_ms_max = waited_ms;
     }
     pthread_mutex_unlock(&im->read_lock);
+    if (r->waited)
+        atomic_fetch_add_explicit(&im->read_waits, 1, memory_order_relaxed);
+    /* What a file system may say about a block that does not come. */
+    r->done(r->cookie, r->rc == -ESHUTDOWN || r->rc == -ETIMEDOUT ? -EIO : r->rc, r->bytes, size);
+    pthread_mutex_destroy(&r->lock);
     free(r->bytes);
     free(r);
+    pthread_mutex_lock(&im->read_lock);
+    im->reading_bytes -= size;
+    pthread_mutex_unlock(&im->read_lock);
     atomic_fetch_sub_explicit(&im->reads_in_work, 1, memory_order_relaxed);
-    admit(im);
-}
-
-/* One part or the walk is through. True for the last of them: then r is the caller's. */
-static bool last_of(struct image_read *r)
-{
-    return atomic_fetch_sub(&r->pending, 1) == 1;
-}
-
-static void go_on(struct image_read *r)
-{
-    uint64_t again = atomic_exchange(&r->again, UINT64_MAX);
-    if (again < r->cursor)
-        r->cursor = again;
-    if (atomic_load(&r->rc) < 0 || r->cursor == r->end) {
-        finish(r);
-        return;
-    }
-    atomic_store(&r->pending, 1);
-    walk(r);
-}
-
-/* What was expected at this place is to be looked up once more. */
-static void walk_again_from(struct image_read *r, uint64_t from)
-{
-    uint64_t known = atomic_load(&r->again);
-    while (from < known && !atomic_compare_exchange_weak(&r->again, &known, from))
-        ;
-}
-
-static void part_ready(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
-                       const uint8_t *content)
-{
-    struct read_part *part = (struct read_part *)waiter;
-    struct image_read *r = part->read;
-    if (rc == -EAGAIN)
-        walk_again_from(r, part->from);
-    else if (rc < 0)
-        fail(r, rc);
-    else if (record)
-        memcpy(r->bytes + (part->from - r->offset), content + (part->from - record->offset),
-               part->to - part->from);
-    if (last_of(r))
-        go_on(r);
-}
-
-static struct read_part *new_part(struct image_read *r, uint64_t from, uint64_t to)
-{
-    struct read_part *part = &r->parts[r->parts_used++];
-    part->waiter.ready = part_ready;
-    part->read = r;
-    part->from = from;
-    part->to = to;
-    atomic_fetch_add(&r->pending, 1);
-    return part;
-}
-
-/* Takes a part back that nobody will call. */
-static void drop_part(struct image_read *r)
-{
-    r->parts_used--;
-    atomic_fetch_sub(&r->pending, 1);
-}
-
-/* One step of the walk. False when it cannot go further before its parts are ready. */
-static bool step(struct image_read *r)
-{
-    struct dlf_image *im = r->image;
-    struct dlf_spot spot;
-    int rc;
-    dlf_pages_at(im->pages, r->cursor, &spot);
-    if (spot.kind == DLF_SPOT_UNKNOWN) {
-        struct read_part *part = new_part(r, r->cursor, r->cursor);
-        rc = dlf_image_page_get(im, spot.page, DLF_DEMAND, &part->waiter);
-        if (rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING) {
-            r->waited = true;
-            return false;
-        }
-        drop_part(r);
-        if (rc < 0)
-            fail(r, rc);
-        return rc >= 0;
-    }
-    uint64_t to = spot.end < r->end ? spot.end : r->end;
-    uint8_t *out = r->bytes + (r->cursor - r->offset);
-    if (spot.kind == DLF_SPOT_HOLE) {
-        memset(out, 0, to - r->cursor);
-    } else {
-        struct read_part *part = new_part(r, r->cursor, to);
-        rc = dlf_cache_get(im->cache, &spot, DLF_DEMAND, &part->waiter, out, r->cursor,
-                           (uint32_t)(to - r->cursor));
-        dlf_trace_touch(im->trace, spot.chunk);
-        if (rc == DLF_CACHE_ASKED || rc == DLF_CACHE_COMING)
-            r->waited = true;
-        else
-            drop_part(r);
-        r->missed |= rc == DLF_CACHE_ASKED;
-        if (rc < 0) {
-            fail(r, rc);
-            return false;
-        }
-    }
-    r->cursor = to;
-    return true;
-}
-
-static void walk(struct image_read *r)
-{
-    r->parts_used = 0;
-    while (atomic_load(&r->rc) == 0 && r->cursor < r->end && r->parts_used < READ_PARTS && step(r))
-        ;
-    if (r->cursor == r->end) {
-        if (r->missed)
-            atomic_fetch_add_explicit(&r->image->read_misses, 1, memory_order_relaxed);
-        dlf_image_read_ahead(r->image, r->offset, (uint32_t)(r->end - r->offset), r->missed);
-        if (r->missed)
-            dlf_image_read_around(r->image, r->end);
-    }
-    if (last_of(r))
-        go_on(r);
+    dlf_read_admit(im);
 }
 
 static void count_read(struct dlf_image *im, uint32_t size)
@@ -325,16 +173,17 @@ void dlf_image_read(struct dlf_image *im, uint64_t offset, uint32_t size,
     r->offset = offset;
     r->cursor = offset;
     r->end = offset + size;
-    atomic_init(&r->again, UINT64_MAX);
-    r->begun_ms = dlf_now_ms();
     r->done = done;
     r->cookie = cookie;
+    /* The walk, which has not begun, is pending. */
+    pthread_mutex_init(&r->lock, NULL);
+    r->pending = 1;
+    r->walking = true;
+    r->again = UINT64_MAX;
     pthread_mutex_lock(&im->read_lock);
-    bool now = !im->parked && reserve_locked(im, r);
-    if (!now) {
-        *im->parked_end = r;
-        im->parked_end = &r->next;
-    }
+    r->begun_ms = dlf_now_ms(); /* under the lock: both lists are in its order */
+    bool now = TAILQ_EMPTY(&im->line) && reserve_locked(im, r);
+    list_locked(now ? &im->working : &im->line, r);
     pthread_mutex_unlock(&im->read_lock);
     if (now)
         begin(r);
@@ -352,7 +201,7 @@ void dlf_image_stats(struct dlf_image *im, struct dlf_image_stats *stats)
     stats->read_waits = atomic_load_explicit(&im->read_waits, memory_order_relaxed);
     stats->read_hits = stats->reads - stats->read_waits;
     pthread_mutex_lock(&im->fill_lock);
-    stats->filling = im->filling;
+    stats->filling = im->fill_state == FILL_RUNS || im->fill_state == FILL_PAUSES;
     stats->ready = im->ready;
     stats->boot = (enum dlf_boot_state)atomic_load(&im->boot_state);
     pthread_mutex_unlock(&im->fill_lock);

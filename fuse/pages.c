@@ -14,6 +14,7 @@
 struct dlf_pages {
     struct dlf_index_head head;
     _Atomic(uint8_t *) *loaded;  /* one for each page, NULL until it is there */
+    _Atomic uint32_t missing;    /* pages that are not loaded */
     struct dlf_record *boot;     /* sorted; valid once boot_count is not 0 */
     _Atomic uint32_t boot_count; /* 0: no boot table, or dropped */
 };
@@ -29,6 +30,7 @@ struct dlf_pages *dlf_pages_new(struct dlf_index_head *head)
         return NULL;
     }
     pages->head = *head;
+    atomic_init(&pages->missing, head->page_count);
     memset(head, 0, sizeof(*head));
     return pages;
 }
@@ -58,6 +60,12 @@ static const uint8_t *page_data(const struct dlf_pages *pages, uint32_t page)
 void dlf_pages_store(struct dlf_pages *pages, uint32_t page, uint8_t *data)
 {
     atomic_store_explicit(&pages->loaded[page], data, memory_order_release);
+    atomic_fetch_sub_explicit(&pages->missing, 1, memory_order_release);
+}
+
+bool dlf_pages_all_loaded(const struct dlf_pages *pages)
+{
+    return atomic_load_explicit(&pages->missing, memory_order_acquire) == 0;
 }
 
 bool dlf_pages_loaded(const struct dlf_pages *pages, uint32_t page)

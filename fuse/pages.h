@@ -44,6 +44,9 @@ const struct dlf_index_head *dlf_pages_head(const struct dlf_pages *pages);
 void dlf_pages_store(struct dlf_pages *pages, uint32_t page, uint8_t *data);
 bool dlf_pages_loaded(const struct dlf_pages *pages, uint32_t page);
 
+/* True once every page is loaded: no offset is DLF_SPOT_UNKNOWN any more. */
+bool dlf_pages_all_loaded(const struct dlf_pages *pages);
+
 /* offset is below the image's size. */
 void dlf_pages_at(const struct dlf_pages *pages, uint64_t offset, struct dlf_spot *spot);
 

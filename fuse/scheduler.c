@@ -9,6 +9,7 @@
  */
 #include "fuse/scheduler.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -133,96 +134,39 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
     return best;
 }
 
-/* Is its deadline past? If not, *wait_until becomes it when it is sooner. */
-static bool is_late(struct dlf_fetch *f, uint64_t now, uint64_t *wait_until)
-{
-    uint64_t deadline = atomic_load_explicit(&f->deadline_ms, memory_order_relaxed);
-    if (!deadline || deadline > now) {
-        if (deadline && deadline < *wait_until)
-            *wait_until = deadline;
-        return false;
-    }
-    return true;
-}
-
-static void time_out(struct dlf_sched *s, struct dlf_fetch *f, const char *why)
-{
-    struct dlf_err err;
-    dlf_fail(&err, ETIMEDOUT, "the time is up: %.500s", why);
-    dlf_fetch_end(s, f, -ETIMEDOUT, NULL, &err);
-}
-
-/* What is in a request fails in time as well: a server may bring a byte now and then for ever. */
-static void expire_run(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t *wait_until)
-{
-    struct dlf_err why;
-    for (unsigned i = run->next; i < run->count; i++) {
-        struct dlf_fetch *f = run->pieces[i];
-        if (!f || !is_late(f, now, wait_until))
-            continue;
-        dlf_fail(&why, ETIMEDOUT, "%s%s: %" PRIu64 " bytes came in %" PRIu64 " ms",
-                 dlf_source_mirror_base(s->source, run->get.mirror), run->path,
-                 run->position - run->from, (dlf_now_us() - run->begun_us) / 1000);
-        dlf_run_drop(run, i);
-        time_out(s, f, why.msg);
-    }
-}
-
-/* Fails what is past its deadline; *wait_until becomes the next deadline if that is sooner. */
-static void expire(struct dlf_sched *s, uint64_t *wait_until)
-{
-    uint64_t now = dlf_now_ms();
-    struct dlf_fetch **link = &s->queue;
-    while (*link) {
-        struct dlf_fetch *f = *link;
-        if (is_late(f, now, wait_until)) {
-            struct dlf_err last;
-            dlf_sched_last_failure(s, &last);
-            dlf_sched_unlink(s, link);
-            time_out(s, f, last.msg);
-            link = &s->queue; /* the piece before it may be gone, too */
-        } else {
-            link = &f->next;
-        }
-    }
-    for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++)
-        if (s->runs[i].busy)
-            expire_run(s, &s->runs[i], now, wait_until);
-}
-
 static bool all_idle(const struct dlf_sched *s)
 {
     return running(s) == 0 && s->queue == NULL;
 }
 
-static void look_at_flags(struct dlf_sched *s, bool *stop, bool *retire)
+/* What the thread is to do; *inbox: pieces were accepted that it has not taken yet. */
+static enum sched_state look_at_state(struct dlf_sched *s, bool *inbox)
 {
     pthread_mutex_lock(&s->inbox_lock);
-    *stop = s->stop;
-    *retire = s->retire && !s->inbox;
+    enum sched_state state = s->state;
+    *inbox = s->inbox != NULL;
     pthread_mutex_unlock(&s->inbox_lock);
+    return state;
 }
 
 static void *scheduler_thread(void *cookie)
 {
     struct dlf_sched *s = cookie;
     for (;;) {
-        bool stop;
-        bool retire;
+        bool inbox;
         unsigned mirror = 0;
         struct dlf_fetch *f;
         /* A minute at most: nothing depends on it, submit and kick wake the poll. */
         uint64_t wait_until = dlf_now_ms() + 60000;
 
         dlf_sched_take_inbox(s);
-        look_at_flags(s, &stop, &retire);
-        if (stop)
+        enum sched_state state = look_at_state(s, &inbox);
+        if (state == SCHED_STOPPED)
             return NULL;
-        if (retire && all_idle(s)) {
+        if (state == SCHED_RETIRED && !inbox && all_idle(s)) {
             dlf_source_close(s->source);
             return NULL;
         }
-        expire(s, &wait_until);
         if (dlf_sched_reconsider(s))
             wait_until = dlf_now_ms() + 2;
         dlf_sched_set_limits(s);
@@ -264,14 +208,21 @@ static void shut_down_piece(struct dlf_sched *s, struct dlf_fetch *f)
     dlf_fetch_end(s, f, -ESHUTDOWN, NULL, &err);
 }
 
+/* States only follow each other in their order. */
+static void set_state(struct dlf_sched *s, enum sched_state state)
+{
+    pthread_mutex_lock(&s->inbox_lock);
+    if (s->state < state)
+        s->state = state;
+    pthread_mutex_unlock(&s->inbox_lock);
+    dlf_source_wake(s->source);
+}
+
 void dlf_sched_stop(struct dlf_sched *s)
 {
     if (s->joined)
         return;
-    pthread_mutex_lock(&s->inbox_lock);
-    s->stop = true;
-    pthread_mutex_unlock(&s->inbox_lock);
-    dlf_source_wake(s->source);
+    set_state(s, SCHED_STOPPED);
     pthread_join(s->thread, NULL);
     s->joined = true;
 }
@@ -291,8 +242,9 @@ void dlf_sched_free(struct dlf_sched *s)
                 shut_down_piece(s, run->pieces[k]);
         run->count = 0;
     }
-    /* done may submit again: go on until nothing comes. */
-    for (dlf_sched_take_inbox(s); s->queue; dlf_sched_take_inbox(s))
+    /* What a done submits is refused: this comes to an end. */
+    dlf_sched_take_inbox(s);
+    while (s->queue)
         shut_down_piece(s, dlf_sched_unlink(s, &s->queue));
     for (unsigned i = 0; i < DLF_SCHED_RUNS_MAX; i++) {
         free(s->runs[i].buffer);
@@ -303,15 +255,20 @@ void dlf_sched_free(struct dlf_sched *s)
     free(s);
 }
 
-void dlf_sched_submit(struct dlf_sched *s, struct dlf_fetch *fetch)
+int dlf_sched_submit(struct dlf_sched *s, struct dlf_fetch *fetch)
 {
     pthread_mutex_lock(&s->inbox_lock);
+    assert(s->state != SCHED_RETIRED);
+    bool accepted = s->state == SCHED_RUNS;
     bool first = s->inbox == NULL;
-    fetch->next = s->inbox;
-    s->inbox = fetch;
+    if (accepted) {
+        fetch->next = s->inbox;
+        s->inbox = fetch;
+    }
     pthread_mutex_unlock(&s->inbox_lock);
-    if (first)
+    if (accepted && first)
         dlf_source_wake(s->source);
+    return accepted ? 0 : -ESHUTDOWN;
 }
 
 void dlf_sched_fill_rate(struct dlf_sched *s, uint64_t bytes_per_s)
@@ -339,10 +296,7 @@ void dlf_sched_kick(struct dlf_sched *s)
 
 void dlf_sched_retire(struct dlf_sched *s)
 {
-    pthread_mutex_lock(&s->inbox_lock);
-    s->retire = true;
-    pthread_mutex_unlock(&s->inbox_lock);
-    dlf_source_wake(s->source);
+    set_state(s, SCHED_RETIRED);
 }
 
 void dlf_sched_announce(struct dlf_sched *s)

@@ -17,7 +17,8 @@
  * somebody waits for a request that stays silent for longer than 99 of a hundred did, its pieces
  * are asked for again elsewhere, and what comes first counts (dlf_sched_hedge). A piece that fails
  * is tried at the next mirror; when all have failed it waits (dlf_backoff_ms) and starts anew, for
- * ever, unless it has a deadline or is asked for once.
+ * ever, unless it is asked for once. Deadlines are the readers' business (image_deadline.c): a
+ * piece goes on without them.
  *
  * The queue's bound is its users': parked reads, the read-ahead window and the fill window.
  */
@@ -60,12 +61,11 @@ struct dlf_fetch {
     bool once;             /* fail when every mirror has failed once */
     bool replaceable; /* there is another way: fail when every mirror lacks it or has it wrong, when
                          no byte comes for some seconds, or requests bring nothing for as long */
-    _Atomic uint64_t deadline_ms; /* dlf_now_ms() at which to fail; 0: never. May be set later */
 
     /*
      * In the scheduler's thread. rc 0: bytes are the piece's, verified, valid during the call.
-     * -ETIMEDOUT: the deadline passed; -ESHUTDOWN: the scheduler ends; with once also the source's
-     * codes and -EBADMSG for a wrong digest. May submit new pieces.
+     * -ESHUTDOWN: the scheduler ends; with once also the source's codes and -EBADMSG for a wrong
+     * digest. May submit new pieces.
      */
     void (*done)(struct dlf_fetch *fetch, int rc, const uint8_t *bytes, const struct dlf_err *err);
 
@@ -89,6 +89,15 @@ struct dlf_fetch {
     bool hedged;   /* its request was silent, and it was asked for again */
     struct hedge *hedge; /* that way of it, until it ends; else NULL */
 };
+
+/* The last reader has stopped waiting for a piece: from now on it is no more urgent than
+ * read-ahead. The caller's lock keeps it from being done meanwhile. */
+static inline void dlf_fetch_nobody_waits(struct dlf_fetch *fetch)
+{
+    uint8_t demand = DLF_DEMAND;
+    atomic_compare_exchange_strong_explicit(&fetch->class, &demand, DLF_PREFETCH,
+                                            memory_order_relaxed, memory_order_relaxed);
+}
 
 struct dlf_sched_stats {
     uint64_t requests;                 /* HTTP requests of any kind */
@@ -114,8 +123,8 @@ struct dlf_sched_stats {
 struct dlf_sched *dlf_sched_new(struct dlf_source *source, uint32_t piece_max, bool bulk);
 
 /*
- * Ends the thread: no piece is done from now on, before dlf_sched_free. Pieces may still be
- * submitted.
+ * Ends the thread: no piece is done from now on, before dlf_sched_free. Pieces that are submitted
+ * from now on are refused.
  */
 void dlf_sched_stop(struct dlf_sched *sched);
 
@@ -126,8 +135,13 @@ void dlf_sched_free(struct dlf_sched *sched);
 /* More pieces are under way. For a piece's done: is it worth while to go on quickly? */
 bool dlf_sched_expects_more(const struct dlf_sched *sched);
 
-/* Queues a piece. Any thread; may be called with locks held, calls nobody. */
-void dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);
+/*
+ * Queues a piece: 0, and its done will be called. -ESHUTDOWN: the scheduler has been stopped or
+ * retired and can answer nothing any more; the piece is still the caller's and its done is not
+ * called. After dlf_sched_retire that is a fault of ours, on which debug builds abort. Any thread;
+ * may be called with locks held, calls nobody.
+ */
+int dlf_sched_submit(struct dlf_sched *sched, struct dlf_fetch *fetch);
 
 /* Bytes a second that fill takes at most; 0: no limit but what its class has. Any thread. */
 void dlf_sched_fill_rate(struct dlf_sched *sched, uint64_t bytes_per_s);
@@ -140,7 +154,8 @@ void dlf_sched_kick(struct dlf_sched *sched);
 
 /*
  * Everything is here: closes all connections and ends the thread as soon as nothing is queued.
- * Nothing may be submitted from then on. Any thread.
+ * Nothing is accepted from then on, so the caller must know that nothing will be needed: every
+ * offset of the image can be answered without a fetch (dlf_cache_complete). Any thread.
  */
 void dlf_sched_retire(struct dlf_sched *sched);
 

@@ -71,6 +71,19 @@ struct limits {
     bool fill_beside_demand;     /* a demand waits for a round trip mostly, not for bandwidth */
 };
 
+/*
+ * Whether pieces are accepted, and what the thread does.
+ *
+ *   SCHED_RUNS     accepts pieces                                  -> RETIRED, STOPPED
+ *   SCHED_RETIRED  refuses; what was accepted is still brought     -> STOPPED
+ *   SCHED_STOPPED  refuses; what was accepted is done with -ESHUTDOWN by dlf_sched_free
+ */
+enum sched_state {
+    SCHED_RUNS,
+    SCHED_RETIRED,
+    SCHED_STOPPED,
+};
+
 struct dlf_sched {
     struct dlf_source *source;
     uint32_t piece_max;
@@ -81,8 +94,7 @@ struct dlf_sched {
     pthread_mutex_t inbox_lock;
     struct dlf_fetch *inbox;     /* last in, first out */
     struct dlf_err last_failure; /* of any piece; empty when there was none */
-    bool stop;
-    bool retire;
+    enum sched_state state;
     atomic_bool announces;
     atomic_bool hedging;
     atomic_uint_fast64_t fill_rate; /* bytes a second; 0: no limit */

@@ -66,7 +66,7 @@ struct piece *prepare(struct bench *b, unsigned i, enum dlf_class class)
 struct piece *submit(struct bench *b, unsigned i, enum dlf_class class)
 {
     struct piece *p = prepare(b, i, class);
-    dlf_sched_submit(b->sched, &p->fetch);
+    assert_int_equal(dlf_sched_submit(b->sched, &p->fetch), 0);
     return p;
 }
 

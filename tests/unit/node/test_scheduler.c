@@ -2,10 +2,15 @@
  * when answers are wrong. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -149,22 +154,79 @@ static void test_once_fails_when_all_mirrors_did(void **state)
     assert_int_equal(b.request_count, 2);
 }
 
-static void test_deadline(void **state)
+/* Resubmits itself whenever it is done: a fill that asks again for what has failed. */
+static void resubmit(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
+                     const struct dlf_err *err)
 {
-    enum fake_answer missing[8];
+    struct piece *p = (struct piece *)fetch;
+    piece_done(fetch, rc, bytes, err);
+    assert_int_equal(dlf_sched_submit(p->bench->sched, fetch), -ESHUTDOWN);
+}
+
+static void test_a_stopped_scheduler_refuses(void **state)
+{
     struct bench b;
-    uint64_t begun = dlf_now_ms();
     (void)state;
-    for (unsigned i = 0; i < 8; i++)
-        missing[i] = FAKE_MISSING;
     bench_begin(&b, 1);
-    fake_script(b.source, 0, missing, 8);
-    atomic_store(&b.pieces[0].fetch.deadline_ms, begun + 600);
-    struct piece *p = submit(&b, 0, DLF_DEMAND);
+    fake_hold(b.source, true);
+    struct piece *p = prepare(&b, 0, DLF_DEMAND);
+    p->fetch.done = resubmit;
+    assert_int_equal(dlf_sched_submit(b.sched, &p->fetch), 0);
+    wait_requests(&b, 1);
+    dlf_sched_stop(b.sched);
+    struct piece *late = prepare(&b, 1, DLF_DEMAND);
+    assert_int_equal(dlf_sched_submit(b.sched, &late->fetch), -ESHUTDOWN);
+    bench_end(&b); /* comes back, although the piece wants to go on for ever */
+    assert_int_equal(p->rc, -ESHUTDOWN);
+    assert_int_equal(b.done, 1);
+    assert_false(late->done);
+}
+
+/* Asked for a piece after dlf_sched_retire: how a child process ends that does. */
+static int child_that_asks(void)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct bench b;
+        struct rlimit no_core = {0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        if (!freopen("/dev/null", "w", stderr)) /* the assertion is expected */
+            _exit(2);
+        bench_begin(&b, 1);
+        dlf_sched_retire(b.sched);
+        struct piece *p = prepare(&b, 0, DLF_DEMAND);
+        int rc = dlf_sched_submit(b.sched, &p->fetch);
+        _exit(rc == -ESHUTDOWN ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void test_a_retired_scheduler_refuses(void **state)
+{
+    int status = child_that_asks();
+    (void)state;
+#ifdef NDEBUG
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#else
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+#endif
+}
+
+static void test_a_retired_scheduler_brings_what_it_accepted(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    fake_hold(b.source, true);
+    struct piece *p = submit(&b, 0, DLF_FILL);
+    dlf_sched_retire(b.sched);
+    fake_hold(b.source, false);
     wait_done(&b, 1);
     bench_end(&b);
-    assert_int_equal(p->rc, -ETIMEDOUT);
-    assert_in_range(dlf_now_ms() - begun, 600, 10000);
+    assert_int_equal(p->rc, 0);
 }
 
 static void test_server_without_ranges(void **state)
@@ -414,7 +476,9 @@ int main(void)
         cmocka_unit_test(test_broken_transfer_keeps_what_came),
         cmocka_unit_test(test_missing_everywhere_is_tried_again),
         cmocka_unit_test(test_once_fails_when_all_mirrors_did),
-        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_a_stopped_scheduler_refuses),
+        cmocka_unit_test(test_a_retired_scheduler_refuses),
+        cmocka_unit_test(test_a_retired_scheduler_brings_what_it_accepted),
         cmocka_unit_test(test_server_without_ranges),
         cmocka_unit_test(test_one_whole_object_is_no_habit),
         cmocka_unit_test(test_whole_object_once),

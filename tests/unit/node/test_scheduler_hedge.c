@@ -267,21 +267,6 @@ static void test_four_in_a_row(void **state)
     bench_end(&b);
 }
 
-static void test_a_deadline_ends_both(void **state)
-{
-    struct bench b;
-    (void)state;
-    silent_begin(&b, 2);
-    struct piece *p = prepare(&b, 3, DLF_DEMAND);
-    atomic_store(&p->fetch.deadline_ms, dlf_now_ms() + 400);
-    dlf_sched_submit(b.sched, &p->fetch);
-    wait_requests(&b, KNOWN + 2);
-    wait_done(&b, 1);
-    assert_int_equal(p->rc, -ETIMEDOUT);
-    bench_end(&b);
-    assert_int_equal(b.done, 1);
-}
-
 static void test_the_end_ends_both(void **state)
 {
     struct bench b;
@@ -324,7 +309,6 @@ int main(void)
         cmocka_unit_test(test_the_rest_moves_to_another_mirror),
         cmocka_unit_test(test_many_wait_for_one_request),
         cmocka_unit_test(test_four_in_a_row),
-        cmocka_unit_test(test_a_deadline_ends_both),
         cmocka_unit_test(test_the_end_ends_both),
         cmocka_unit_test(test_off_is_off),
     };
