@@ -21,6 +21,13 @@ int dlf_cmd_status(int argc, char **argv);
 int dlf_cmd_trace(int argc, char **argv);
 
 /*
+ * FROM TO: TO, which exists, gets FROM's owner, mode, times and extended attributes (ACLs, security
+ * labels), but overlayfs' own and security.evm. What the file system of TO cannot store is said on
+ * stderr, and fails; of user.* nothing is said.
+ */
+int dlf_cmd_copy_attributes(int argc, char **argv);
+
+/*
  * For commands that print a file of a mount. open: NULL when there is none, said on stderr. end:
  * closes it; rc is what copying it to stdout came to, a negative errno is said. Returns the exit
  * status.

@@ -12,6 +12,7 @@ static const char help[] =
     "       dlfuse status [--json|--metrics] DIR\n"
     "       dlfuse trace DIR\n"
     "       dlfuse handover DIR LOOPDEV\n"
+    "       dlfuse copy-attributes FROM TO\n"
     "\n"
     "Serves a block image out of a chunk store on an HTTP server, verified, from the first bytes\n"
     "on, and keeps what it has fetched in RAM until the image is complete.\n"
@@ -24,6 +25,8 @@ static const char help[] =
     "  trace      what was read of it first and how that came: a boot profile for\n"
     "             dlfuse-chunker create --profile\n"
     "  handover   when complete, moves LOOPDEV from DIR/root.img to RAM and ends the mount\n"
+    "  copy-attributes\n"
+    "             gives TO the owner, mode, times, ACLs and security labels of FROM\n"
     "\n"
     "URL is http:// or https:// and ends in /NAME.dlfuse.\n"
     "\n"
@@ -88,5 +91,7 @@ int main(int argc, char **argv)
         return dlf_cmd_trace(argc - 2, argv + 2);
     if (strcmp(command, "handover") == 0)
         return dlf_cmd_handover(argc - 2, argv + 2);
+    if (strcmp(command, "copy-attributes") == 0)
+        return dlf_cmd_copy_attributes(argc - 2, argv + 2);
     return *command ? usage("unknown command ", command) : usage("a command is missing", "");
 }

@@ -12,6 +12,12 @@ DLFUSE_CMDLINE=/proc/cmdline
 DLFUSE_NETWORK="$DLFUSE_STATE/network"
 
 # In shells of their own, because an address may have characters that a shell would take for a pattern of file names.
+dlfuse_words() (
+    set -f
+    # shellcheck disable=SC2046 # words are what is wanted
+    printf '%s\n' $(cat "$DLFUSE_CMDLINE")
+)
+
 dlfuse_args() (
     set -f
     # shellcheck disable=SC2013 # words are what is wanted

@@ -46,7 +46,6 @@ DLFUSE_UNREACHABLE_SECONDS=60
 DLFUSE_IDLE_SECONDS=60
 # Memory that no image may take, beside an eighth of what is available.
 DLFUSE_SPARE_KIB=65536
-DLFUSE_MEMINFO=/proc/meminfo
 
 # dlfuse_note LEVEL TEXT: on the console and in the history.
 dlfuse_note() {
@@ -60,7 +59,7 @@ dlfuse_uptime() {
     echo "${now%%.*}"
 }
 
-dlfuse_may_fall_back() { [ "$(dlfuse_arg rd.dlfuse.fallback)" != 0 ]; }
+dlfuse_may_fall_back() { [ "$(dlfuse_option fallback)" != 0 ]; }
 
 # Sets trouble_kind and trouble_text; empty when there is none. The daemon writes over it in place, and fills the line up with
 # spaces, which klibc's shell does not take off.
@@ -89,7 +88,7 @@ dlfuse_give_up() {
         : "${unusable_since:=$now}"
         [ $((now - unusable_since)) -ge $DLFUSE_UNUSABLE_SECONDS ]
     else
-        dlfuse_arg rd.dlfuse.full >/dev/null && [ $((now - trouble_since)) -ge $DLFUSE_UNREACHABLE_SECONDS ]
+        [ -n "$(dlfuse_options full)" ] && [ $((now - trouble_since)) -ge $DLFUSE_UNREACHABLE_SECONDS ]
     fi
 }
 
@@ -195,7 +194,7 @@ dlfuse_remember() {
 # dlfuse_report STATE URL: what the daemon would tell whoever asked for reports. The answer does not matter.
 dlfuse_report() {
     local report host name up options
-    report=$(dlfuse_arg rd.dlfuse.report) || return 0
+    report=$(dlfuse_option report) || return 0
     read -r host </proc/sys/kernel/hostname
     host=$(echo "$host" | sed 's/[^A-Za-z0-9.-]/_/g')
     name=${2##*/}
@@ -285,7 +284,7 @@ dlfuse_fetch_into() {
 # Where else a whole image may lie.
 dlfuse_full_urls() {
     local urls
-    urls=$(dlfuse_args rd.dlfuse.full)
+    urls=$(dlfuse_options full)
     echo "${urls:-${1%.dlfuse}.img}"
 }
 
@@ -294,7 +293,8 @@ dlfuse_begins() {
     local options
     options=$(dlfuse_access_options)
     options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
-    [ "$(dlfuse fetch -q -o "$options" "$1" - 2>/dev/null | dd bs=1 count=1 2>/dev/null | wc -c)" -eq 1 ]
+    # Counted as a line: a shell drops zeros, and wc is in few initramfs.
+    [ -n "$(dlfuse fetch -q -o "$options" "$1" - 2>/dev/null | dd bs=1 count=1 2>/dev/null | sed -n '$=')" ]
 }
 
 # dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory. What a download has left stays, for the next
@@ -390,7 +390,7 @@ dlfuse_wait() {
         dlfuse_log 4 "still waiting for $url after $((now - started)) s"
         echo "$started $now" >"$DLFUSE_STATE/wait"
     fi
-    timeout=$(dlfuse_arg rd.dlfuse.timeout) || timeout=0
+    timeout=$(dlfuse_option timeout) || timeout=0
     if [ "${timeout:-0}" != 0 ] && [ $((now - started)) -ge "$timeout" ]; then
         dlfuse_shell "dlfuse: no image from $url within $timeout s (rd.dlfuse.timeout)"
         # Who leaves the shell has as long again.

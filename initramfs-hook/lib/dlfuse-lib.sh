@@ -12,7 +12,8 @@
 #   dlfuse_finish DIR     hand-over armed, resolver, host name and the units that tell of ready and of the end passed on, the
 #                         network told to stay, the daemon's root moved along; the last thing before switch_root
 #
-# The front that sources this defines four functions:
+# The front that sources this defines five functions:
+#   dlfuse_words          all kernel arguments, one a line
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
 #   dlfuse_args NAME      values of all of them, one a line
 #   dlfuse_flag NAME      0 if NAME or NAME=1 is given
@@ -32,6 +33,7 @@ DLFUSE_ENDING_UNIT=dlfuse-ending@
 # if the root did not come lazily), env, pid, cmdline (what dlfuse-ip.sh has made of the kernel's).
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
+DLFUSE_KMSG=/dev/kmsg
 # Public keys that this machine trusts. The directory itself says that there are some: should its keys be missing or
 # broken, nothing is booted.
 DLFUSE_KEYS=/etc/dlfuse/keys
@@ -40,18 +42,20 @@ DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
 # When the initramfs was made, in seconds since 1970.
 DLFUSE_EPOCH=/usr/lib/clock-epoch
-# Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the only
-# read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
-# With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
-DLFUSE_READ_AHEAD_KB=128
+
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
 dlfuse_log() {
-    echo "<$1>dlfuse: $2" >/dev/kmsg
+    dlfuse_cut "dlfuse: $2" | while IFS= read -r _line; do
+        echo "<$1>$_line" >"$DLFUSE_KMSG"
+    done
     if command -v plymouth >/dev/null; then
         dlfuse_splash "dlfuse: $2" </dev/null >/dev/null 2>&1 9>&- &
     fi
 }
+
+# dlfuse_cut LINE: several where it is too long: the kernel refuses lines of 1000 bytes.
+dlfuse_cut() { printf '%s\n' "$1" | LC_ALL=C sed 's/.\{800\}/&\ndlfuse: ... /g; s/\ndlfuse: ... $//'; }
 
 # A splash hides the console. The boot does not wait for what draws it.
 dlfuse_splash() { plymouth --ping && plymouth display-message --text="$1"; }
@@ -85,7 +89,6 @@ dlfuse_keep_file() {
 }
 
 dlfuse_make_private_root() {
-    local minor
     if ! dlfuse_is_mounted "$DLFUSE_ROOT"; then
         mkdir -p "$DLFUSE_ROOT"
         mount -t tmpfs -o mode=0755,nosuid,size=8m dlfuse "$DLFUSE_ROOT" || return 1
@@ -96,9 +99,6 @@ dlfuse_make_private_root() {
         mknod -m 0666 "$DLFUSE_ROOT/dev/urandom" c 1 9
         mknod -m 0600 "$DLFUSE_ROOT/dev/kmsg" c 1 11
         mknod -m 0600 "$DLFUSE_ROOT/dev/fuse" c 10 229
-        for minor in 0 1 2 3 4 5 6 7; do
-            mknod -m 0600 "$DLFUSE_ROOT/dev/loop$minor" b 7 $minor
-        done
     }
 }
 
@@ -127,7 +127,7 @@ dlfuse_trust_options() {
 # The options that say how servers are asked; nothing when nothing is said.
 dlfuse_http_options() {
     local options='' value
-    ! value=$(dlfuse_arg rd.dlfuse.proxy) || options=",proxy=$(echo "$value" | sed 's/,/\\,/g')"
+    ! value=$(dlfuse_option proxy) || options=",proxy=$(echo "$value" | sed 's/,/\\,/g')"
     [ ! -e "$DLFUSE_CA" ] || options="$options,ca=$DLFUSE_CA"
     [ ! -e "$DLFUSE_HEADERS" ] || options="$options,headers=$DLFUSE_HEADERS"
     echo "${options#,}"
@@ -145,7 +145,7 @@ dlfuse_access_options() {
 dlfuse_store_options() {
     local options value
     options=$(dlfuse_access_options)
-    for value in $(dlfuse_args rd.dlfuse.mirror); do
+    for value in $(dlfuse_options mirror); do
         options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
     done
     echo "${options#,}"
@@ -155,7 +155,7 @@ dlfuse_store_options() {
 dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
     for name in cache fill filldelay fillrate prefetch hedge boot ending report; do
-        value=$(dlfuse_arg "rd.dlfuse.$name") || continue
+        value=$(dlfuse_option $name) || continue
         options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
     done
     value=$(dlfuse_store_options)
@@ -219,6 +219,7 @@ dlfuse_set_clock() {
 dlfuse_prepare() {
     dlfuse_set_clock
     mkdir -p $DLFUSE_STATE
+    dlfuse_check_arguments
     dlfuse_load_modules fuse loop overlay
     ! dlfuse_has_systemd || dlfuse_protect_mounts
     dlfuse_make_private_root || {
@@ -238,102 +239,6 @@ dlfuse_start_daemon() {
     [ $stale = no ] || umount -l "$DLFUSE_MOUNT"
     dlfuse_log 6 "starting for $1"
     dlfuse_spawn "$1" "$(dlfuse_mount_options)"
-}
-
-# Keeps udev from probing the device for labels: blkid reads all over it, each read a chunk from the network.
-# Below /run, so that it holds in the booted system as well.
-dlfuse_hide_from_udev() {
-    mkdir -p /run/udev/rules.d
-    echo "KERNEL==\"${1##*/}\", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}=\"1\"" \
-        >>/run/udev/rules.d/59-dlfuse.rules
-    udevadm control --reload 2>/dev/null || :
-}
-
-# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE.
-dlfuse_attach_loop() {
-    local device
-    device=$(losetup -f) || return 1
-    dlfuse_hide_from_udev "$device"
-    losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
-        losetup -r "$device" "$1" || return 1
-    echo $DLFUSE_READ_AHEAD_KB >"/sys/block/${device##*/}/queue/read_ahead_kb"
-    echo "$device"
-}
-
-# 0 if a file system of this type shuts down when the device below it moves to another file. Linux 6.6 and later
-# tell the holder of a loop device that it is dead (bdev_mark_dead); squashfs and erofs do not listen.
-dlfuse_dies_with_its_device() {
-    local release major minor
-    case $1 in squashfs | erofs) return 1 ;; esac
-    read -r release </proc/sys/kernel/osrelease
-    major=${release%%.*}
-    minor=${release#*.}
-    minor=${minor%%[!0-9]*}
-    [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -ge 6 ]; }
-}
-
-# Mounts the device with the first type that fits. Each try reads one superblock; blkid would read dozens of places.
-# A file system that would die with the device gets a second loop device on top of it: that one holds the first as a
-# file, so nobody tells it.
-dlfuse_mount_lower() {
-    local device="$1" type on top=''
-    mkdir -p "$DLFUSE_LOWER"
-    for type in $(dlfuse_arg rootfstype || echo ext4 squashfs erofs xfs); do
-        dlfuse_load_modules "$type"
-        dlfuse_knows_filesystem "$type" || continue
-        on=$device
-        if dlfuse_dies_with_its_device "$type"; then
-            [ -n "$top" ] || top=$(dlfuse_attach_loop "$device") || top=$device
-            on=$top
-        fi
-        mount -t "$type" -o ro,silent "$on" "$DLFUSE_LOWER" 2>/dev/null || continue
-        [ -z "$top" ] || [ "$on" = "$top" ] || losetup -d "$top"
-        return 0
-    done
-    [ -z "$top" ] || losetup -d "$top"
-    return 1
-}
-
-dlfuse_overlay_kind() { dlfuse_arg rd.dlfuse.overlay || echo tmpfs; }
-
-# dlfuse_attach_file FILE: the image in FILE is mounted at DLFUSE_LOWER. Else 1, and why says what failed; next is set
-# where the way that FILE came is the reason.
-dlfuse_attach_file() {
-    local device
-    device=$(dlfuse_attach_loop "$1") || {
-        # shellcheck disable=SC2034 # the caller's
-        why="cannot attach $1 to a loop device; does the kernel have the loop module?" next=download
-        return 1
-    }
-    # The hand-over opens the device inside the private root.
-    [ -e "$DLFUSE_ROOT$device" ] || mknod -m 0600 "$DLFUSE_ROOT$device" b 7 "${device#/dev/loop}"
-    dlfuse_mount_lower "$device" || {
-        # shellcheck disable=SC2034
-        why="the image has no file system that this kernel can mount; rootfstype= names one"
-        losetup -d "$device"
-        return 1
-    }
-    if [ "$(dlfuse_overlay_kind)" = tmpfs ] && ! dlfuse_is_mounted "$DLFUSE_OVERLAY"; then
-        mkdir -p "$DLFUSE_OVERLAY"
-        mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" &&
-            mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"
-    fi
-    echo "$device" >"$DLFUSE_ATTACHED"
-    dlfuse_log 6 "the image is mounted, from $device"
-}
-
-# Mount options of the overlay; the generator writes the same ones into a unit.
-dlfuse_overlay_options() {
-    echo "lowerdir=$DLFUSE_LOWER,upperdir=$DLFUSE_OVERLAY/upper,workdir=$DLFUSE_OVERLAY/work"
-}
-
-# dlfuse_mount_root DIR
-dlfuse_mount_root() {
-    if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
-        mount -t overlay -o "$(dlfuse_overlay_options)" dlfuse "$1"
-    else
-        mount --bind "$DLFUSE_LOWER" "$1"
-    fi
 }
 
 # dlfuse_want TARGET UNIT INSTANCE: TARGET of the booted system brings UNIT along, under the name INSTANCE.
@@ -389,14 +294,15 @@ dlfuse_move_private_root() {
 dlfuse_finish() {
     local device
     read -r device <"$DLFUSE_ATTACHED" || return 0
-    if [ ! -e $DLFUSE_FALLBACK ] && [ "$(dlfuse_arg rd.dlfuse.handover || echo auto)" != 0 ]; then
+    if [ ! -e $DLFUSE_FALLBACK ] && [ "$(dlfuse_option handover)" != 0 ]; then
         dlfuse handover "$DLFUSE_MOUNT" "$device" ||
             dlfuse_log 4 "the hand-over of $device is not armed: the daemon stays for as long as the node runs"
     fi
     # An image without a resolver of its own gets the one that the network gave to the initramfs.
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
-        cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
+        dlfuse_add_file "$1" /etc/resolv.conf || dlfuse_log 4 "the image has no /etc/resolv.conf, and none can be added"
     fi
+    dlfuse_pass_on_fstab "$1"
     dlfuse_set_host_name
     dlfuse_set_machine_id "$1"
     dlfuse_forget_default_dhcp
@@ -408,6 +314,14 @@ dlfuse_finish() {
     fi
 }
 
+# shellcheck source=initramfs-hook/lib/dlfuse-arguments.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-arguments.sh"
+# shellcheck source=initramfs-hook/lib/dlfuse-image.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-image.sh"
+# shellcheck source=initramfs-hook/lib/dlfuse-overlay.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-overlay.sh"
+# shellcheck source=initramfs-hook/lib/dlfuse-fstab.sh
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-fstab.sh"
 # shellcheck source=initramfs-hook/lib/dlfuse-boot.sh
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-boot.sh"
 # shellcheck source=initramfs-hook/lib/dlfuse-network.sh

@@ -139,7 +139,10 @@ dlfuse_give_id() {
         version=$(dlfuse_systemd_of "$1")
         [ "${version:-0}" -lt $DLFUSE_REUSES ] || return 0
         if [ "$2" = first ] && [ -n "$version" ]; then
-            ! dlfuse_put_file "$1/var/lib/dbus/machine-id" "$3" || return 0
+            ! dlfuse_put_file "$1/var/lib/dbus/machine-id" "$3" || {
+                dlfuse_relabel "$1" /var/lib/dbus/machine-id
+                return 0
+            }
         elif [ "$2" = first ]; then
             ! dlfuse_put_file "$file" "$3" || return 0
         fi

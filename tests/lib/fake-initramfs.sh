@@ -13,6 +13,11 @@ arguments=$*
 # shellcheck source=initramfs-hook/lib/dlfuse-lib.sh
 . "$DLFUSE_LIB/dlfuse-lib.sh"
 
+dlfuse_words() {
+    # Words.
+    # shellcheck disable=SC2086
+    printf '%s\n' $arguments
+}
 dlfuse_args() {
     for _argument in $arguments; do
         case $_argument in "$1"=*) echo "${_argument#*=}" ;; esac

@@ -7,7 +7,7 @@
 # unless somebody gave an rd.retry= and no rd.dlfuse.timeout=.
 dlfuse_keep_trying() {
     # shellcheck disable=SC2034 # dracut's
-    [ -z "$(dlfuse_arg rd.dlfuse.timeout)" ] && dlfuse_arg rd.retry >/dev/null || main_loop=0
+    [ -z "$(dlfuse_option timeout)" ] && dlfuse_arg rd.retry >/dev/null || main_loop=0
 }
 
 if [ ! -e "$DLFUSE_ATTACHED" ] && _url=$(dlfuse_url); then

@@ -4,6 +4,12 @@
 command -v getarg >/dev/null || . /lib/dracut-lib.sh
 . /usr/lib/dlfuse/dlfuse-lib.sh
 
+# In a shell of its own, because words may have characters that a shell would take for a pattern of file names.
+dlfuse_words() (
+    set -f
+    # shellcheck disable=SC2046 # words are what is wanted
+    printf '%s\n' $(getcmdline)
+)
 dlfuse_arg() { getarg "$1="; }
 dlfuse_args() { getargs "$1="; }
 dlfuse_flag() { getargbool 0 "$1"; }

@@ -20,7 +20,12 @@ depends() {
 # called by dracut
 installkernel() {
     # What the way to the root needs, and no more: the file systems of images are these.
-    hostonly='' instmods fuse loop overlay ext4 squashfs erofs
+    hostonly='' instmods fuse loop overlay ext4 squashfs erofs xfs btrfs
+    [[ $hostonly ]] || return 0
+    # The initramfs is for other machines than this one, whatever else of it is not.
+    dwarn "dlfuse: this initramfs has modules for this machine only, but for network interfaces; --no-hostonly makes one for all"
+    hostonly='' instmods '=drivers/net/ethernet' '=drivers/net/phy' '=drivers/net/mdio' \
+        virtio_net virtio_pci virtio_mmio vmxnet3 xen-netfront hv_netvsc
 }
 
 # The keys that this machine trusts, those of the machine where the initramfs is made. The directory comes first: where it is
@@ -62,18 +67,19 @@ install_epoch() {
 # called by dracut
 install() {
     local name
-    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd date rm sha256sum
+    inst_multiple dlfuse losetup mknod setsid mount umount modprobe mkdir cp cat sed sleep flock ln dd date rm dmesg sha256sum
     install_keys
     install_epoch
     install_http
-    # For rd.dlfuse.full=: those that the build host has.
-    inst_multiple -o zstd lz4 xz gzip
+    # For rd.dlfuse.full=: those that the build host has. For images with SELinux: mke2fs.
+    inst_multiple -o zstd lz4 xz gzip mke2fs
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
     # The units also without systemd in the initramfs: it is the booted system that runs them.
-    for name in dlfuse-lib.sh dlfuse-boot.sh dlfuse-network.sh dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
+    for name in dlfuse-lib.sh dlfuse-arguments.sh dlfuse-image.sh dlfuse-overlay.sh dlfuse-fstab.sh dlfuse-boot.sh dlfuse-network.sh \
+        dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"
     done
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh

@@ -1,0 +1,48 @@
+# shellcheck shell=sh
+# dlfuse-fstab.sh: the fstab of an image that was made from a disk. Sourced by dlfuse-lib.sh.
+#
+# Such a file names the disk's partitions. Its line of / makes the booted system check, remount and grow a root that is here
+# already, and fails; the others' disks are not in every machine, and systemd waits 90 s for each and then gives the boot up. So in
+# the overlay the first becomes a comment, and each other line of a local disk gets nofail and a shorter wait. A disk that is
+# there is used as before, and before local-fs.target. Lines that say nofail, noauto or _netdev stay.
+
+DLFUSE_DISK_SECONDS=15
+
+# dlfuse_is_disk SPEC: the first field names a local disk, or a part of one.
+dlfuse_is_disk() {
+    case $1 in UUID=* | PARTUUID=* | LABEL=* | PARTLABEL=* | ID=* | /dev/*) ;; *) return 1 ;; esac
+}
+
+# dlfuse_fit_fstab: one on stdin as this machine needs it, on stdout; what is not changed stays byte by byte.
+dlfuse_fit_fstab() {
+    while IFS= read -r _line || [ -n "$_line" ]; do
+        echo "$_line" | dlfuse_fit_line || printf '%s\n' "$_line"
+    done
+}
+
+# 1: nothing is to be changed.
+dlfuse_fit_line() {
+    local spec file type options rest target=local-fs.target
+    read -r spec file type options rest
+    case $spec in '#'* | '') return 1 ;; esac
+    dlfuse_is_disk "$spec" || return 1
+    if [ "$file" = / ]; then
+        printf '# dlfuse: %s\n' "$spec $file $type $options $rest"
+        return 0
+    fi
+    case ,$options, in *,nofail,* | *,noauto,* | *,_netdev,*) return 1 ;; esac
+    [ "$type" != swap ] || target=swap.target
+    options="${options:-defaults},nofail,x-systemd.before=$target,x-systemd.device-timeout=${DLFUSE_DISK_SECONDS}s"
+    printf '%s\n' "$spec $file $type $options ${rest:-0 0}"
+}
+
+# dlfuse_pass_on_fstab DIR: of the system at DIR. Through the overlay, where a file that changes keeps its owner, mode and label;
+# where the root is read-only, by a mount.
+dlfuse_pass_on_fstab() {
+    local file="$1/etc/fstab" fitted="$DLFUSE_STATE/fstab"
+    [ -f "$file" ] && [ ! -L "$file" ] && dlfuse_keeps_labels "$1" || return 0
+    dlfuse_fit_fstab <"$file" >"$fitted"
+    [ "$(cat "$file")" != "$(cat "$fitted")" ] || return 0
+    (cat "$fitted" >"$file") 2>/dev/null || mount --bind "$fitted" "$file" || return 0
+    dlfuse_log 6 "the image's fstab names disks: its line of / is left out, others may be missing"
+}

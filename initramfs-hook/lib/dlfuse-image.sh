@@ -1,0 +1,194 @@
+# shellcheck shell=sh
+# dlfuse-image.sh: from a file that holds an image to a root filesystem. Sourced by dlfuse-lib.sh.
+#
+#   dlfuse_attach_file FILE   the image is on a loop device, mounted at DLFUSE_LOWER, and what is written has a place
+#   dlfuse_mount_root DIR     lower and upper become the root at DIR
+#
+# The supervisor (dlfuse-boot.sh) calls the first, the front the second; neither runs twice at a time.
+
+# Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the only
+# read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
+# With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
+DLFUSE_READ_AHEAD_KB=128
+# Types that are tried where the image's own bytes do not say which it is.
+DLFUSE_TYPES='ext4 squashfs erofs xfs btrfs'
+DLFUSE_DEV=/dev
+DLFUSE_BLOCKS=/sys/block
+
+# Keeps udev from probing the device for labels: blkid reads all over it, each read a chunk from the network.
+# Below /run, so that it holds in the booted system as well.
+dlfuse_hide_from_udev() {
+    mkdir -p /run/udev/rules.d
+    echo "KERNEL==\"${1##*/}\", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}=\"1\"" \
+        >>/run/udev/rules.d/59-dlfuse.rules
+    udevadm control --reload 2>/dev/null || :
+}
+
+# dlfuse_make_node DEVICE FILE: FILE is a node of this block device. Its numbers are the kernel's: with loop.max_part= the
+# minor is not the one in the name.
+dlfuse_make_node() {
+    local numbers
+    read -r numbers <"$DLFUSE_BLOCKS/${1##*/}/dev" || return 1
+    rm -f "$2"
+    mknod -m 0600 "$2" b "${numbers%%:*}" "${numbers##*:}"
+}
+
+# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE. Nodes come from devtmpfs, or from here.
+dlfuse_attach_loop() {
+    local device
+    [ -e "$DLFUSE_DEV/loop-control" ] || mknod -m 0600 "$DLFUSE_DEV/loop-control" c 10 237
+    device=$(losetup -f) || return 1
+    [ -e "$device" ] || dlfuse_make_node "$device" "$device" || return 1
+    dlfuse_hide_from_udev "$device"
+    losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
+        losetup -r "$device" "$1" || return 1
+    echo $DLFUSE_READ_AHEAD_KB >"$DLFUSE_BLOCKS/${device##*/}/queue/read_ahead_kb"
+    echo "$device"
+}
+
+# 0 if a file system of this type shuts down when the device below it moves to another file. Linux 6.6 and later
+# tell the holder of a loop device that it is dead (bdev_mark_dead); squashfs and erofs do not listen.
+dlfuse_dies_with_its_device() {
+    local release major minor
+    case $1 in squashfs | erofs) return 1 ;; esac
+    read -r release </proc/sys/kernel/osrelease
+    major=${release%%.*}
+    minor=${release#*.}
+    minor=${minor%%[!0-9]*}
+    [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -ge 6 ]; }
+}
+
+# dlfuse_has FILE OFFSET COUNT BYTES: FILE has these COUNT bytes, in the words of printf, at OFFSET. None of them is zero: a shell
+# drops those.
+dlfuse_has() {
+    # shellcheck disable=SC2059 # octal escapes are what is wanted
+    [ "$(dd if="$1" bs=1 skip="$2" count="$3" 2>/dev/null)" = "$(printf "$4")" ]
+}
+
+# dlfuse_image_kind DEVICE: prints the type of its file system, or what else it is; nothing for what is unknown. All that is
+# looked at lies in the first block, which a boot reads anyway, but for btrfs.
+dlfuse_image_kind() {
+    local offset count bytes kind
+    while read -r offset count bytes kind; do
+        ! dlfuse_has "$1" "$offset" "$count" "$bytes" || {
+            echo "$kind"
+            return
+        }
+    done <<'END'
+1080 2 \123\357 ext4
+0 4 hsqs squashfs
+1024 4 \342\341\365\340 erofs
+0 4 XFSB xfs
+0 4 LUKS an encrypted disk (LUKS)
+0 4 QFI\373 a disk of QEMU (qcow2)
+0 2 \037\213 a packed file (gzip)
+0 4 \050\265\057\375 a packed file (zstd)
+0 5 \3757zXZ a packed file (xz)
+512 8 LABELONE a physical volume of LVM
+512 8 EFI\040PART a partitioned disk (GPT)
+65600 8 _BHRfS_M btrfs
+510 2 \125\252 a partitioned disk (MBR)
+END
+}
+
+# dlfuse_kernel_lines TYPE DEVICE: what the kernel has said of these so far, one line each. squashfs does not name the device, nor
+# does what reads options.
+dlfuse_kernel_lines() {
+    dmesg 2>/dev/null | sed -n "s/^\(<[0-9]*>\)*\[[^]]*\] *//; /: Mounting V/d
+        /[( ]${2##*/})/p; /^SQUASHFS error/p; /^$1: /p"
+}
+
+# dlfuse_try_mount TYPE DEVICE OPTIONS: 0, or reason says what the kernel says, or mount(8) where the kernel does not.
+dlfuse_try_mount() {
+    local log="$DLFUSE_STATE/mount.log" before
+    before=$(dlfuse_kernel_lines "$1" "$2" | sed -n '$=')
+    mount -t "$1" -o "$3" "$2" "$DLFUSE_LOWER" 2>"$log" && return 0
+    reason=$(dlfuse_kernel_lines "$1" "$2" | sed -n "$((${before:-0} + 1)),\$p" | sed -n '1h; 1!H; $ { g; s/\n/; /g; p; }')
+    [ -n "$reason" ] || reason=$(sed -n '/wrong fs type/d; 1s/^mount: [^:]*: //p' "$log")
+    return 1
+}
+
+# dlfuse_mount_type TYPE DEVICE: with rootflags=. What was copied from a running machine has a journal to be replayed, which a
+# device that is read-only does not take: such an image is mounted as it was on the disk, and the console says so.
+dlfuse_mount_type() {
+    local flags journal first
+    flags=$(dlfuse_arg rootflags) || flags=''
+    # Two images of one disk, or an image and its disk, have the same UUID.
+    [ "$1" != xfs ] || flags=${flags:+$flags,}nouuid
+    flags=silent${flags:+,$flags},ro
+    dlfuse_try_mount "$1" "$2" "$flags" && return 0
+    case $1 in
+    ext4) journal=noload ;;
+    xfs) journal=norecovery ;;
+    btrfs) journal=rescue=nologreplay ;;
+    *) return 1 ;;
+    esac
+    first=$reason
+    dlfuse_try_mount "$1" "$2" "$flags,$journal" || {
+        reason=$first
+        return 1
+    }
+    dlfuse_log 4 "the image was not unmounted before it was made: its journal is ignored ($journal), the newest changes may be missing; $1 says: $first"
+}
+
+# dlfuse_mount_lower DEVICE: mounts it; 1: why says what it is and what the kernel says of it. A file system that would die
+# with the device gets a second loop device on top of it: that one holds the first as a file, so nobody tells it.
+dlfuse_mount_lower() {
+    local device="$1" kind types type reason='' on top=''
+    mkdir -p "$DLFUSE_LOWER"
+    kind=$(dlfuse_image_kind "$device")
+    types=$(dlfuse_arg rootfstype | sed 's/,/ /g')
+    case $kind in
+    '' | *' '*) types=${types:-$DLFUSE_TYPES} ;;
+    *) types=${types:-$kind} ;;
+    esac
+    for type in $types; do
+        dlfuse_load_modules "$type"
+        dlfuse_knows_filesystem "$type" || {
+            reason="this kernel has no $type (module $type)"
+            continue
+        }
+        on=$device
+        if dlfuse_dies_with_its_device "$type"; then
+            [ -n "$top" ] || top=$(dlfuse_attach_loop "$device") || top=$device
+            on=$top
+        fi
+        dlfuse_mount_type "$type" "$on" || continue
+        [ -z "$top" ] || [ "$on" = "$top" ] || losetup -d "$top"
+        return 0
+    done
+    [ -z "$top" ] || losetup -d "$top"
+    # shellcheck disable=SC2034 # the caller's
+    case $kind in
+    '') why="the image has no file system that this kernel can mount; rootfstype= names one${reason:+ ($reason)}" ;;
+    *' '*) why="the image is $kind, not a file system: dlfuse-chunker create needs the root file system alone" ;;
+    *) why="the image is $kind, and cannot be mounted as ${types}: ${reason:-the kernel does not say why}" ;;
+    esac
+    return 1
+}
+
+# dlfuse_attach_file FILE: the image in FILE is mounted at DLFUSE_LOWER. Else 1, and why says what failed; next is set
+# where the way that FILE came is the reason.
+dlfuse_attach_file() {
+    local device
+    device=$(dlfuse_attach_loop "$1") || {
+        # shellcheck disable=SC2034 # the caller's
+        why="cannot attach $1 to a loop device; does the kernel have the loop module?" next=download
+        return 1
+    }
+    # The hand-over opens the device inside the private root.
+    dlfuse_make_node "$device" "$DLFUSE_ROOT$device"
+    dlfuse_mount_lower "$device" || {
+        losetup -d "$device"
+        return 1
+    }
+    dlfuse_prepare_overlay || {
+        # shellcheck disable=SC2034
+        why="the overlay cannot be made: $reason"
+        umount "$DLFUSE_LOWER"
+        losetup -d "$device"
+        return 1
+    }
+    echo "$device" >"$DLFUSE_ATTACHED"
+    dlfuse_log 6 "the image is mounted, from $device"
+}

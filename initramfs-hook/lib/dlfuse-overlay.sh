@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# dlfuse-overlay.sh: the root over the image, and the place for what is written to it. Sourced by dlfuse-lib.sh.
+#
+# The upper directory shows through as the root directory itself, so it gets owner, mode, ACLs and security labels of the
+# image's own. It lies on a tmpfs. SELinux does not look at the labels that a tmpfs stores: when the booted system loads its
+# policy, every inode of one that is there becomes tmpfs_t, and the root directory would be. So for a system that will load
+# a policy, an ext4 in a sparse file on that tmpfs has the upper directory: labels on that are kept.
+#
+#   dlfuse_prepare_overlay   DLFUSE_OVERLAY has upper and work, unless the root is read-only; once
+#   dlfuse_mount_root DIR    the root at DIR
+#   dlfuse_add_file DIR PATH the system at DIR gets the initramfs' file PATH
+#   dlfuse_relabel DIR PATH  PATH was made in the system at DIR: systemd labels it as soon as it has a policy
+
+DLFUSE_MEMINFO=/proc/meminfo
+DLFUSE_SELINUX=/sys/fs/selinux
+DLFUSE_RELABEL=/run/systemd/relabel-extra.d
+
+dlfuse_overlay_kind() { dlfuse_option overlay || echo tmpfs; }
+
+# 0 if the system at DIR is going to load a policy of SELinux: the kernel has it, and its configuration does not turn it off.
+dlfuse_loads_policy() {
+    [ -d "$DLFUSE_SELINUX" ] &&
+        [ -n "$(sed -n '/^[[:space:]]*SELINUX=[[:space:]]*\(enforcing\|permissive\)/p' "$1/etc/selinux/config" 2>/dev/null)" ]
+}
+
+# dlfuse_memory_half: KiB. As much as a tmpfs takes when nothing is said.
+dlfuse_memory_half() { sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' "$DLFUSE_MEMINFO" | while read -r _kib; do echo $((_kib / 2)); done; }
+
+# dlfuse_mount_labelled: an ext4 at DLFUSE_OVERLAY, over the tmpfs with its file. No journal: nothing of it outlives the machine. What
+# is deleted goes back to the tmpfs (discard). The tmpfs is larger than the file: it must not be full before that.
+dlfuse_mount_labelled() {
+    local kib file="$DLFUSE_OVERLAY/upper.ext4" device
+    kib=$(dlfuse_memory_half)
+    mount -o "remount,size=$((kib + 1024))k" "$DLFUSE_OVERLAY" &&
+        dd if=/dev/null of="$file" bs=1024 seek="$kib" 2>/dev/null &&
+        mke2fs -q -F -t ext4 -m 0 -O ^has_journal,^resize_inode "$file" >"$DLFUSE_STATE/mkfs.log" 2>&1 || return 1
+    dlfuse_load_modules ext4
+    device=$(losetup -f) && dlfuse_hide_from_udev "$device" && losetup "$device" "$file" || return 1
+    mount -t ext4 -o discard,barrier=0,noinit_itable "$device" "$DLFUSE_OVERLAY" && return 0
+    losetup -d "$device"
+    return 1
+}
+
+# 1: reason says why.
+dlfuse_prepare_overlay() {
+    [ "$(dlfuse_overlay_kind)" = tmpfs ] && ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || return 0
+    mkdir -p "$DLFUSE_OVERLAY"
+    mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" || {
+        # shellcheck disable=SC2034 # the caller's
+        reason="no tmpfs can be mounted at $DLFUSE_OVERLAY"
+        return 1
+    }
+    if dlfuse_loads_policy "$DLFUSE_LOWER"; then
+        dlfuse_mount_labelled ||
+            dlfuse_log 3 "no ext4 for labels of SELinux (is mke2fs in the initramfs?): the root directory will be tmpfs_t"
+    fi
+    mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"
+    dlfuse copy-attributes "$DLFUSE_LOWER" "$DLFUSE_OVERLAY/upper" 2>"$DLFUSE_STATE/attributes.log" ||
+        dlfuse_log 4 "the root directory is not quite the image's: $(dlfuse_last_line "$DLFUSE_STATE/attributes.log")"
+}
+
+# Mount options of the overlay; the generator writes the same ones into a unit.
+dlfuse_overlay_options() {
+    echo "lowerdir=$DLFUSE_LOWER,upperdir=$DLFUSE_OVERLAY/upper,workdir=$DLFUSE_OVERLAY/work"
+}
+
+# dlfuse_mount_root DIR
+dlfuse_mount_root() {
+    if [ "$(dlfuse_overlay_kind)" = tmpfs ]; then
+        mount -t overlay -o "$(dlfuse_overlay_options)" dlfuse "$1"
+    else
+        mount --bind "$DLFUSE_LOWER" "$1"
+    fi
+}
+
+# dlfuse_keeps_labels DIR: 0 if what changes in the system at DIR still has the label that it needs, as the lower one's copy.
+dlfuse_keeps_labels() { ! dlfuse_loads_policy "$1" || ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || [ -d "$DLFUSE_OVERLAY/lost+found" ]; }
+
+# A file that is there keeps its label; a new one gets that of /etc/hosts, and by systemd, when it has loaded the policy and before
+# anything runs, what that says.
+dlfuse_add_file() {
+    local new=no
+    dlfuse_keeps_labels "$1" || return 1
+    [ -e "$1$2" ] || new=yes
+    (cat "$2" >"$1$2") 2>/dev/null || return 1
+    [ $new = yes ] && dlfuse_loads_policy "$1" || return 0
+    [ ! -e "$1/etc/hosts" ] || dlfuse copy-attributes "$1/etc/hosts" "$1$2"
+    dlfuse_relabel "$1" "$2"
+}
+
+dlfuse_relabel() {
+    dlfuse_loads_policy "$1" || return 0
+    mkdir -p "$DLFUSE_RELABEL"
+    echo "$2" >>"$DLFUSE_RELABEL/dlfuse.relabel"
+}
