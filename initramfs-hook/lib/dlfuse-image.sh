@@ -91,19 +91,20 @@ dlfuse_image_kind() {
 END
 }
 
-# dlfuse_kernel_lines TYPE DEVICE: what the kernel has said of these so far, one line each. squashfs does not name the device, nor
-# does what reads options.
-dlfuse_kernel_lines() {
-    dmesg 2>/dev/null | sed -n "s/^\(<[0-9]*>\)*\[[^]]*\] *//; /: Mounting V/d
-        /[( ]${2##*/})/p; /^SQUASHFS error/p; /^$1: /p"
+# dlfuse_kernel_says TYPE DEVICE: since it was last tried, in one line. squashfs does not name the device, nor does what reads options.
+dlfuse_kernel_says() {
+    dmesg 2>/dev/null | sed -n "s|.*dlfuse: trying $1 on $2\$|=|p; t
+        s/^\(<[0-9]*>\)*\[[^]]*\] *//; /: Mounting V/d; /[( ]${2##*/})/p; /^SQUASHFS error/p; /^$1: /p" |
+        sed -n '/^=$/ { s/.*//; h; }; /./H; $ { g; s/^\n*//; s/\n/; /g; p; }'
 }
 
 # dlfuse_try_mount TYPE DEVICE OPTIONS: 0, or reason says what the kernel says, or mount(8) where the kernel does not.
 dlfuse_try_mount() {
-    local log="$DLFUSE_STATE/mount.log" before
-    before=$(dlfuse_kernel_lines "$1" "$2" | sed -n '$=')
+    local log="$DLFUSE_STATE/mount.log"
+    # For the kernel's log alone: a console does not show it.
+    echo "<7>dlfuse: trying $1 on $2" >"$DLFUSE_KMSG"
     mount -t "$1" -o "$3" "$2" "$DLFUSE_LOWER" 2>"$log" && return 0
-    reason=$(dlfuse_kernel_lines "$1" "$2" | sed -n "$((${before:-0} + 1)),\$p" | sed -n '1h; 1!H; $ { g; s/\n/; /g; p; }')
+    reason=$(dlfuse_kernel_says "$1" "$2")
     [ -n "$reason" ] || reason=$(sed -n '/wrong fs type/d; 1s/^mount: [^:]*: //p' "$log")
     return 1
 }
