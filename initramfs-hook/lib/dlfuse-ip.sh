@@ -42,13 +42,6 @@ dlfuse_static_ip() {
     echo "$address::$gateway:$mask::$2:none"
 }
 
-# dlfuse_bootif_mac VALUE: the MAC address in that of BOOTIF=, as the kernel writes it; 1 for anything but Ethernet's.
-dlfuse_bootif_mac() {
-    local pair='[0-9A-Fa-f][0-9A-Fa-f]' mac
-    mac=$(echo "$1" | sed -n "s/^01-\($pair-$pair-$pair-$pair-$pair-$pair\)\$/\1/p" | sed 'y/ABCDEF-/abcdef:/')
-    [ -n "$mac" ] && echo "$mac"
-}
-
 # dlfuse_complete_ip FILE: the kernel command line in FILE on stdout, with pxelinux's ip= and BOOTIF= as ip=…:bootnet:none and
 # ifname=bootnet:MAC, and each other byte as it is. 1, and nothing on stdout, where it has not one of each, or where something
 # else is said: several ip=, other forms of it, one between quotes. An ifname= of this interface keeps its name, and there is no

@@ -57,9 +57,8 @@ dlfuse_cards_in_use() {
 # The MAC address of the card in BOOTIF=, else of the one in use; of several the lowest, for their order changes. Not one that the
 # kernel has made up.
 dlfuse_boot_mac() {
-    local pair='[0-9a-f]{2}' mac='' card address type made_up
-    mac=$(dlfuse_arg BOOTIF | sed -nE "y/ABCDEF-/abcdef:/; s/^01:($pair(:$pair){5})\$/\1/p")
-    if [ -z "$mac" ]; then
+    local mac='' card address type made_up
+    if ! mac=$(dlfuse_bootif_mac "$(dlfuse_arg BOOTIF)"); then
         for card in $(dlfuse_cards_in_use); do
             read -r type 2>/dev/null <"$DLFUSE_CARDS/$card/type" || continue
             read -r address 2>/dev/null <"$DLFUSE_CARDS/$card/address" || continue

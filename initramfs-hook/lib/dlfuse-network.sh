@@ -23,9 +23,26 @@ DLFUSE_RESOLVER=/etc/resolv.conf
 DLFUSE_OS_RELEASES='/etc/os-release /usr/lib/os-release /etc/initrd-release /usr/lib/initrd-release'
 DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
 
+# dlfuse_bootif_mac VALUE: the MAC address in that of BOOTIF=, as the kernel writes it; 1 for anything but Ethernet's.
+dlfuse_bootif_mac() {
+    local pair='[0-9A-Fa-f][0-9A-Fa-f]' mac
+    mac=$(echo "$1" | sed -n "s/^01-\($pair-$pair-$pair-$pair-$pair-$pair\)\$/\1/p" | sed 'y/ABCDEF-/abcdef:/')
+    [ -n "$mac" ] && echo "$mac"
+}
+
 # A machine is known to DHCP servers by its MAC address: systemd-networkd's own identity comes from the machine-id, which an
 # initramfs makes up anew at each boot.
 dlfuse_same_lease() { printf '[DHCPv4]\nClientIdentifier=mac\n[DHCPv6]\nDUIDType=link-layer\n'; }
+
+# BOOTIF= is about all cards that no argument names: only that one is used, unless rd.bootif=0. Nothing without BOOTIF=.
+dlfuse_match_bootif() {
+    local mac
+    [ "$(dlfuse_arg rd.bootif)" != 0 ] && mac=$(dlfuse_bootif_mac "$(dlfuse_arg BOOTIF)") || return 0
+    printf '[Match]\nMACAddress=%s\n' "$mac"
+}
+
+# dlfuse_names_a_card FILE: 0 if it is for a certain one.
+dlfuse_names_a_card() { [ -n "$(sed -nE '/^(Name|MACAddress)=/p' "$1")" ]; }
 
 # dlfuse_drop_in FILE NAME: stdin becomes FILE's drop-in of this name.
 dlfuse_drop_in() {
@@ -46,7 +63,10 @@ dlfuse_default_dhcp() {
         [ -e "$file" ] || continue
         [ "$file" != "$DLFUSE_NETWORKD/zzzz-dlfuse.network" ] || continue
         made=yes
-        dlfuse_same_lease | dlfuse_drop_in "$file" 80-dlfuse-lease
+        {
+            dlfuse_names_a_card "$file" || dlfuse_match_bootif
+            dlfuse_same_lease
+        } | dlfuse_drop_in "$file" 80-dlfuse-lease
         if ! dlfuse_arg ip >/dev/null && ! dlfuse_is_for_an_address "$file"; then
             printf '[Network]\nDHCP=yes\n' | dlfuse_drop_in "$file" 80-dlfuse-default
         fi
@@ -54,11 +74,15 @@ dlfuse_default_dhcp() {
     if [ $made = yes ]; then
         return
     elif [ -e "$DLFUSE_DRACUT_NETWORK" ]; then
-        dlfuse_same_lease | dlfuse_drop_in "$DLFUSE_DRACUT_NETWORK" 80-dlfuse-lease
+        {
+            dlfuse_match_bootif
+            dlfuse_same_lease
+        } | dlfuse_drop_in "$DLFUSE_DRACUT_NETWORK" 80-dlfuse-lease
     else
         mkdir -p "$DLFUSE_NETWORKD"
         {
             printf '[Match]\nType=ether\nKind=!*\n[Network]\nDHCP=yes\n'
+            dlfuse_match_bootif
             dlfuse_same_lease
         } >"$DLFUSE_NETWORKD/zzzz-dlfuse.network"
     fi
