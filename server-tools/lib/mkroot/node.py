@@ -11,6 +11,15 @@ from .run import Failure, run, run_inside, say
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNITS = "/usr/lib/systemd/system"
 
+# Of one machine: its seeds and ids, and the last time that it knew.
+FORGOTTEN = (
+    "/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/dbus/machine-id",
+    "/var/cache/ldconfig/aux-cache", "/var/lib/systemd/timesync/clock", "/var/lib/private/systemd/timesync/clock",
+    "/etc/fake-hwclock.data",
+    # By these systemd takes a machine for a container: without consoles, and without much else.
+    "/.dockerenv", "/.dockerinit", "/run/.containerenv", "/run/systemd/container", "/run/host/container-manager",
+)
+
 FSTAB = """\
 # The root is an overlay that the initramfs has mounted: it has no line here.
 """
@@ -144,6 +153,8 @@ def copy_overlay(tree, conf):
                 copy_entry(tree, full, f"/{os.path.relpath(full, source)}", as_root)
     except OSError as error:
         raise Failure(f"{conf.where('node.overlay')}: {error.filename}: {error.strerror}") from None
+    except Failure as failure:
+        raise Failure(f"{conf.where('node.overlay')}: {failure}") from None
 
 
 def raise_it(error):
@@ -157,6 +168,10 @@ def copy_entry(tree, full, path, as_root):
     if stat.S_ISDIR(status.st_mode):
         if os.path.isdir(tree.resolve(path)):
             return
+        here = tree.resolve(path, follow=False)
+        if os.path.lexists(here) and not os.path.islink(here):
+            raise Failure(f"{path} is a file in the image, and would be replaced by a directory; if that is meant, name it in "
+                          "system.remove")
         tree.remove(path)
         tree.mkdir(path, mode, owner)
     elif stat.S_ISLNK(status.st_mode):
@@ -167,7 +182,7 @@ def copy_entry(tree, full, path, as_root):
         tree.copy_in(full, path, mode, owner)
     else:
         tree.mkdir(os.path.dirname(path))
-        tree.remove(path)
+        tree.make_room(path)
         os.mknod(tree.resolve(path, follow=False), status.st_mode, status.st_rdev)
         os.chown(tree.resolve(path, follow=False), *owner)
         os.chmod(tree.resolve(path, follow=False), mode)
@@ -212,9 +227,13 @@ def forget(tree):
     tree.write("/etc/machine-id", "", 0o444)
     if not os.path.islink(tree.resolve("/etc/resolv.conf", follow=False)):
         tree.write("/etc/resolv.conf", "")
-    for path in ("/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/dbus/machine-id",
-                 "/var/cache/ldconfig/aux-cache"):
+    for path in FORGOTTEN:
         tree.remove(path)
+    for path in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
+        # Where a container had its own mounted an export has an empty file, with the mode of a program.
+        full = tree.resolve(path, follow=False)
+        if os.path.isfile(full) and not os.path.islink(full):
+            os.chmod(full, os.stat(full).st_mode & 0o666)
     for pattern in ("etc/ssh/ssh_host_*", "var/cache/debconf/*-old", "boot/initrd.img*", "boot/initramfs-*",
                     "initrd.img*"):
         for full in glob.glob(os.path.join(glob.escape(tree.root), pattern)):
@@ -227,7 +246,8 @@ def forget(tree):
 
 
 def set_clock(tree):
-    """systemd sets a clock that is behind this file's time to it, before anything else runs."""
+    """systemd sets a clock that is behind this file's time to it, before anything else runs. Others that would do so are
+    forgotten: they have another machine's time."""
     if tree.exists("/usr/lib/systemd"):
         tree.remove("/usr/lib/clock-epoch")
         tree.write("/usr/lib/clock-epoch", "")

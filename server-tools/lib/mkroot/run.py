@@ -12,6 +12,8 @@ NAMESPACE = "DLFUSE_MKROOT_WORK"
 quiet = False
 # The directory in which everything is made, once there is one.
 work = None
+# Descriptors whose locks say that something is in use; programs that a run starts hold them too (scratch.py).
+locks = []
 # For what a program has to put away when it is asked to end.
 END_SECONDS = 30
 FULL_BYTES = 1 << 20
@@ -65,7 +67,7 @@ def run(argv, why, env=None):
     it when it is more than a line."""
     # In a group of its own, so that what it started ends with it.
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             env=env, errors="replace", process_group=0)
+                             env=env, errors="replace", process_group=0, pass_fds=locks)
     try:
         printed = child.communicate()[0]
     except BaseException:

@@ -2,11 +2,12 @@
 configuration names one, with a note beside it (FILE.recipe) of what it was made from."""
 
 import os
+import re
 import shlex
 import subprocess
-import tempfile
 import time
 
+from . import scratch
 from .run import Failure, need, run, say
 
 # Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
@@ -136,7 +137,7 @@ def make_with_mmdebstrap(conf, work, target):
             for name in conf["system.exclude"]:
                 file.write(f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n")
         argv.append(f"--setup-hook=upload {shlex.quote(pins)} {EXCLUDE_FILE}")
-    new = beside(target)
+    new = scratch.make_file(target)
     try:
         # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
         env = {"SOURCE_DATE_EPOCH": str(int(time.time())), **os.environ, "INITRD": "No"}
@@ -166,7 +167,7 @@ def make_with_dnf(conf, work, target):
     run([*argv, "install", *wanted(conf)], "dnf failed")
     for name in ("var/cache/dnf", "var/lib/dnf", "var/log"):
         run(["rm", "-rf", "--one-file-system", os.path.join(root, name)], f"{name} cannot be removed")
-    new = beside(target)
+    new = scratch.make_file(target)
     try:
         run(["tar", "-C", root, "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-cf", new, "."],
             f"cannot write {target}")
@@ -176,23 +177,77 @@ def make_with_dnf(conf, work, target):
     run(["rm", "-rf", "--one-file-system", root], f"{root} cannot be removed")
 
 
+# A directory of these is a part of a root filesystem, and not what has one in it.
+OF_A_ROOT = ("bin", "sbin", "usr", "etc", "lib")
+OF_ANY_ROOT = (*OF_A_ROOT, "boot", "dev", "home", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root", "run", "srv",
+               "sys", "tmp", "var")
+# What containers' images are made of; docker export and podman export make a tree of one.
+IMAGE_FILES = ("manifest.json", "index.json", "oci-layout", "blobs", "repositories")
+
+
+def first_part(tarball):
+    """The first part of the path of the tarball's first member, which is a directory above all others or is not."""
+    child = subprocess.Popen(["tar", "-tf", tarball], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, errors="surrogateescape")
+    try:
+        for line in child.stdout:
+            parts = [part for part in line.rstrip("\n").split("/") if part not in ("", ".")]
+            if parts:
+                return parts[0]
+        return ""
+    finally:
+        child.kill()
+        child.stdout.close()
+        child.wait()
+
+
 def unpack(tarball, root):
     os.mkdir(root)
+    above = ["", "./"]
+    part = first_part(tarball)
+    if part and part not in OF_ANY_ROOT:
+        literal = re.sub(r"([\\*?\[])", r"\\\1", part)
+        above += [f"{literal}/", f"./{literal}/"]
     run(["tar", "-C", root, "-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--anchored",
-         "--exclude=./dev/*", "--exclude=dev/*", "-pf", tarball], f"cannot unpack {tarball}: remove it to have it built again")
+         *(f"--exclude={one}dev/*" for one in above), "-pf", tarball], f"cannot unpack {tarball}: remove it to have it built again")
     os.chmod(root, 0o755)
+    lift(tarball, root)
+    if os.path.isdir(os.path.join(root, "dev")) and not os.path.islink(os.path.join(root, "dev")):
+        run(["find", os.path.join(root, "dev"), "-mindepth", "1", "-delete"], f"{root}/dev cannot be emptied")
     # What --exclude needs while mmdebstrap runs; not every variant has hooks at the end.
     if os.path.exists(root + EXCLUDE_FILE):
         os.unlink(root + EXCLUDE_FILE)
 
 
-def beside(target):
-    try:
-        handle, new = tempfile.mkstemp(prefix=f"{os.path.basename(target)}.", dir=os.path.dirname(target) or ".")
-    except OSError as error:
-        raise Failure(f"cannot write beside {target}: {error.strerror}") from None
-    os.close(handle)
-    return new
+def is_root(directory):
+    return any(os.path.lexists(os.path.join(directory, name)) for name in OF_A_ROOT)
+
+
+def lift(tarball, root):
+    """Where all of the tree is below one directory, as tar makes it of one, that directory is the tree."""
+    if is_root(root):
+        return
+    names = sorted(os.listdir(root))
+    if any(name in names for name in IMAGE_FILES):
+        raise Failure(f"{tarball} is a container's image, not its files; make a container of it, and a tarball with "
+                      "'docker export' or 'podman export'")
+    roots = [name for name in names if is_root(os.path.join(root, name)) and not os.path.islink(os.path.join(root, name))]
+    if len(names) == 1 and not roots and os.path.isdir(os.path.join(root, names[0])):
+        return lift_one(tarball, root, names[0])
+    if len(roots) != 1:
+        raise Failure(f"{tarball} has no root filesystem: neither /usr nor /bin nor /etc, but {', '.join(names[:5]) or 'nothing'}")
+    others = [name for name in names if name != roots[0]]
+    say(f"the tree is what {tarball} has in {roots[0]}/" + (f"; left out: {', '.join(others)}" if others else ""))
+    lift_one(tarball, root, roots[0])
+
+
+def lift_one(tarball, root, name):
+    aside = f"{root}.above"
+    os.rename(root, aside)
+    os.rename(os.path.join(aside, name), root)
+    run(["rm", "-rf", "--one-file-system", aside], f"{aside} cannot be removed")
+    os.chmod(root, 0o755)
+    lift(tarball, root)
 
 
 def keep(conf, new, target):

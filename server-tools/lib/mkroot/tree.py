@@ -20,13 +20,19 @@ class Tree:
         self.root = root
         self.epoch = None
 
-    def newest(self):
-        """The time of the newest file: when the tree was built."""
-        newest = 0
+    def newest(self, now):
+        """(time, file) of the newest file that is not of the future: when the tree was built; and (time, file) of the newest
+        one that is, or (0, ""). A file of 2037 would set the clock of every node to that year."""
+        built, future = (0, ""), (0, "")
         for directory, subdirectories, files in os.walk(self.root):
             for name in subdirectories + files:
-                newest = max(newest, int(os.lstat(os.path.join(directory, name)).st_mtime))
-        return newest
+                full = os.path.join(directory, name)
+                found = int(os.lstat(full).st_mtime), full
+                if found[0] > now:
+                    future = max(future, found)
+                else:
+                    built = max(built, found)
+        return built, future
 
     def resolve(self, path, follow=True):
         """Where path lies on the host. follow: also when its last part is a link."""
@@ -67,7 +73,7 @@ class Tree:
         full = self.resolve(path, follow=False)
         self.mkdir(os.path.dirname(path))
         if os.path.lexists(full) and not stat.S_ISREG(os.lstat(full).st_mode):
-            self.remove(path)
+            self.make_room(path)
         new = not os.path.lexists(full)
         with open(full, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(content)
@@ -77,7 +83,7 @@ class Tree:
     def copy_in(self, source, path, mode=0o644, owner=(0, 0)):
         """A file of the host."""
         self.mkdir(os.path.dirname(path))
-        self.remove(path)
+        self.make_room(path)
         full = self.resolve(path, follow=False)
         shutil.copyfile(source, full)
         self._finish(full, mode, owner)
@@ -94,10 +100,19 @@ class Tree:
 
     def symlink(self, path, target):
         self.mkdir(os.path.dirname(path))
-        self.remove(path)
+        self.make_room(path)
         full = self.resolve(path, follow=False)
         os.symlink(target, full)
         self.label(full)
+
+    def make_room(self, path):
+        """Removes what is replaced by something else than a directory: a file, a link, an empty directory. No directory
+        with files in it goes without a word."""
+        full = self.resolve(path, follow=False)
+        if os.path.isdir(full) and not os.path.islink(full) and os.listdir(full):
+            raise Failure(f"{path} is a directory in the image, with files in it, and would be replaced; if that is meant, "
+                          "name it in system.remove")
+        self.remove(path)
 
     def remove(self, path):
         """Removes a file, link or directory with all that is in it; nothing happens where there is none."""

@@ -1,0 +1,101 @@
+"""Files and directories that a run makes for itself, in places that stay: the output directory, the kept tarball's.
+
+A run removes its own at its end, and a killed one cannot: the next run in that place does it. A name is in use as long as a
+process holds its lock, the run itself or a program that it has started, which inherits the lock. Names are made and looked
+through with the place locked, so that none is seen before it has its lock.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+import subprocess
+import tempfile
+
+from . import run as running
+from .run import Failure, in_namespace, say
+
+
+def make_directory(place):
+    """A directory in place, after old ones are removed."""
+    with locked(place):
+        sweep(place, ".mkroot.")
+        path = tempfile.mkdtemp(prefix=".mkroot.", dir=place)
+        hold(path)
+    return path
+
+
+def make_file(target):
+    """An empty file beside target, after old ones are removed. In the run's own directory there are none, and its lock is
+    taken."""
+    place, name = os.path.split(target)
+    place = place or "."
+    try:
+        with contextlib.nullcontext() if place == running.work else locked(place):
+            sweep(place, f".{name}.mkroot.")
+            handle, path = tempfile.mkstemp(prefix=f".{name}.mkroot.", dir=place)
+            os.close(handle)
+            hold(path)
+    except OSError as error:
+        raise Failure(f"cannot write beside {target}: {error.strerror}") from None
+    return path
+
+
+def hold(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    running.locks.append(descriptor)
+
+
+@contextlib.contextmanager
+def locked(place):
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep(place, prefix):
+    """Removes what killed runs have left in place under such names."""
+    for name in sorted(os.listdir(place)):
+        path = os.path.join(place, name)
+        if not name.startswith(prefix) or not is_left(path):
+            continue
+        say(f"removing {path}, which a run that was killed has left")
+        if has_mounts(path) or not remove(path):
+            say(f"{path} cannot be removed: see if something is mounted there")
+
+
+def is_left(path):
+    """A file or directory of this user, which no process holds."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def has_mounts(path):
+    """Of whatever file system: rm goes into a directory of this one that is mounted there."""
+    below = os.path.realpath(path).replace("\\", "\\134").replace(" ", "\\040") + "/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        return any(f"{line.split()[4]}/".startswith(below) for line in mounts)
+
+
+def remove(path):
+    """Whether it is gone. Not as root its files may be other users' of this one's namespace."""
+    others = ["unshare", "--user", "--map-root-user", "--map-auto"] if os.getuid() != 0 and not in_namespace() else []
+    subprocess.run([*others, "rm", "-rf", "--one-file-system", "--", path], check=False, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return not os.path.lexists(path)
