@@ -6,11 +6,12 @@
 # The id is a hash of the UUID of the firmware (DMI), which is a secret of sorts and not published by it, or of the MAC address of
 # the card that the machine has booted by. How it gets into the system depends on its /etc/machine-id and its init:
 #
-#   has an id        that one stays, unless rd.dlfuse.machine-id= is given: then a mount on top of the file
-#   empty            /run/machine-id, which systemd of DLFUSE_REUSES or later writes there; else a mount on top of the file
+#   has an id        that one stays, unless rd.dlfuse.machine-id= is given: then the file is written
+#   empty            /run/machine-id, which systemd of DLFUSE_REUSES or later writes there; else the file is written
 #   uninitialized,   a first boot, and it remains one: /run/machine-id, or with an older systemd /var/lib/dbus/machine-id; with
-#   or missing       another init the file is written; where none of that can be, a mount on top of the file
+#   or missing       another init the file is written
 #
+# Where a file cannot be written, or would lose its label of SELinux, a mount of /run/machine-id lies on /etc/machine-id.
 # systemd.machine_id= and systemd's credential come first: then nothing is done here.
 
 DLFUSE_DMI_UUID=/sys/class/dmi/id/product_uuid
@@ -137,16 +138,20 @@ dlfuse_give_id() {
     if [ "$2" != id ]; then
         version=$(dlfuse_systemd_of "$1")
         [ "${version:-0}" -lt $DLFUSE_REUSES ] || return 0
-        if [ "$2" = first ] && [ -n "$version" ]; then
-            ! dlfuse_put_file "$1/var/lib/dbus/machine-id" "$3" || {
-                dlfuse_relabel "$1" /var/lib/dbus/machine-id
+        if [ "$2" = first ]; then
+            [ -z "$version" ] || file="$1/var/lib/dbus/machine-id"
+            if dlfuse_keeps_labels "$1" && dlfuse_put_file "$file" "$3"; then
+                dlfuse_relabel "$1" "${file#"$1"}"
                 return 0
-            }
-        elif [ "$2" = first ]; then
-            ! dlfuse_put_file "$file" "$3" || return 0
+            fi
+            file="$1/etc/machine-id"
         fi
     fi
-    [ -e "$file" ] && mount --bind "$DLFUSE_MACHINE_ID" "$file"
+    [ -e "$file" ] || return 1
+    # In place: a file that is there keeps its label.
+    if ! dlfuse_keeps_labels "$1" || ! (cat "$DLFUSE_MACHINE_ID" >"$file") 2>/dev/null; then
+        mount --bind "$DLFUSE_MACHINE_ID" "$file"
+    fi
 }
 
 dlfuse_set_machine_id() {
