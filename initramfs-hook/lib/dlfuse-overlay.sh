@@ -51,8 +51,10 @@ dlfuse_prepare_overlay() {
         return 1
     }
     if dlfuse_loads_policy "$DLFUSE_LOWER"; then
-        dlfuse_mount_labelled ||
+        dlfuse_mount_labelled || {
+            rm -f "$DLFUSE_OVERLAY/upper.ext4"
             dlfuse_log 3 "no ext4 for labels of SELinux (is mke2fs in the initramfs?): the root directory will be tmpfs_t"
+        }
     fi
     mkdir "$DLFUSE_OVERLAY/upper" "$DLFUSE_OVERLAY/work"
     dlfuse copy-attributes "$DLFUSE_LOWER" "$DLFUSE_OVERLAY/upper" 2>"$DLFUSE_STATE/attributes.log" ||
