@@ -10,13 +10,6 @@
 #include "fuse/cache_private.h"
 #include "fuse/util.h"
 
-/* Answers that come straight from a mapping are copied once, by the kernel. */
-static uint8_t *map_file(int fd, uint64_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *config,
                   struct dlf_err *err)
 {
@@ -29,7 +22,9 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
     c->config = *config;
     c->head = dlf_pages_head(config->pages);
     c->limit_bytes = config->limit_bytes;
-    atomic_init(&c->evicts, config->limit_bytes < c->head->data_size);
+    c->need_bytes = c->head->data_size;
+    c->page_bytes = dlf_cache_file_page(config->fd);
+    atomic_init(&c->mode, config->limit_bytes < c->need_bytes ? ROOM_EVICTS : ROOM_WHOLE);
     note_complete_locked(c);
     c->states = calloc((size_t)c->head->record_count + 1, sizeof(*c->states));
     bool ready = dlf_cache_make_benches(c);
@@ -43,8 +38,8 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
         dlf_cache_free(c);
         return rc;
     }
-    if (!atomic_load(&c->evicts) && c->head->image_size)
-        c->memory = map_file(config->fd, c->head->image_size);
+    if (atomic_load(&c->mode) == ROOM_WHOLE)
+        c->memory = dlf_cache_file_map(config->fd, c->head->image_size);
     *cache = c;
     return 0;
 }
@@ -63,7 +58,7 @@ void dlf_cache_free(struct dlf_cache *c)
         return;
     dlf_cache_stop(c);
     if (c->memory)
-        munmap(c->memory, c->head->image_size);
+        munmap(c->memory, (size_t)c->head->image_size);
     close(c->config.fd);
     pthread_mutex_destroy(&c->lock);
     free(c->states);
@@ -127,18 +122,14 @@ int dlf_cache_get(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_cla
     int rc;
     pthread_mutex_lock(&c->lock);
     if (c->config.resume && state_of(c, chunk) == ABSENT &&
-        dlf_cache_already_there(c, &spot->record)) {
-        set_state_locked(c, chunk, PRESENT);
-        c->present_bytes += spot->record.length;
-        atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
-        note_complete_locked(c);
-    }
+        dlf_cache_already_there(c, &spot->record))
+        dlf_cache_kept_locked(c, chunk, &spot->record);
     struct chunk_fetch *coming = *fetch_slot_locked(c, chunk);
     if (coming) {
         rc = join_locked(c, coming, class, waiter);
     } else if (dlf_cache_present(c, chunk)) {
         set_state_locked(c, chunk, PRESENT | REFERENCED);
-        rc = out ? dlf_cache_read_file(c, out, from, size) : 0;
+        rc = out ? dlf_cache_file_read(c->config.fd, out, from, size) : 0;
         rc = rc < 0 ? -EIO : DLF_CACHE_PRESENT;
     } else {
         rc = ask_locked(c, spot, class, waiter);
@@ -188,9 +179,23 @@ bool dlf_cache_complete(const struct dlf_cache *c)
 bool dlf_cache_stuck(struct dlf_cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    bool stuck = c->full || c->broken_chunks;
+    bool full = c->config.full_is_final && c->file_state == FILE_FULL;
+    bool stuck = full || c->broken_chunks;
     pthread_mutex_unlock(&c->lock);
     return stuck;
+}
+
+uint64_t dlf_cache_rest_ms(struct dlf_cache *c)
+{
+    uint64_t rest_ms = 0;
+    pthread_mutex_lock(&c->lock);
+    uint64_t now = c->file_state == FILE_FULL ? dlf_now_ms() : UINT64_MAX;
+    if (atomic_load(&c->mode) != ROOM_WHOLE)
+        rest_ms = UINT64_MAX;
+    else if (now < c->try_at_ms)
+        rest_ms = c->try_at_ms - now;
+    pthread_mutex_unlock(&c->lock);
+    return rest_ms;
 }
 
 int dlf_cache_fd(const struct dlf_cache *c)
@@ -202,9 +207,9 @@ const uint8_t *dlf_cache_enter(struct dlf_cache *c)
 {
     if (!c->memory)
         return NULL;
-    /* In this order, against dlf_cache_set_limit's: one of the two sees the other. */
+    /* In this order, against that of who changes the mode: one of the two sees the other. */
     atomic_fetch_add(&c->inside, 1);
-    if (!atomic_load(&c->evicts))
+    if (atomic_load(&c->mode) == ROOM_WHOLE)
         return c->memory;
     dlf_cache_leave(c);
     return NULL;
@@ -219,6 +224,7 @@ void dlf_cache_stats(struct dlf_cache *c, struct dlf_cache_stats *stats)
 {
     pthread_mutex_lock(&c->lock);
     stats->limit_bytes = c->limit_bytes;
+    stats->held_bytes = c->held_bytes;
     stats->present_bytes = c->present_bytes;
     stats->present_chunks = atomic_load_explicit(&c->present_chunks, memory_order_relaxed);
     stats->evicted_chunks = c->evicted_chunks;

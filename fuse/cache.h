@@ -7,6 +7,13 @@
  *                           it fails, or there is no room for it             -> ABSENT
  *   PRESENT   its content   eviction, only while the limit is below the data -> ABSENT
  *
+ * Memory is counted as the file takes it, in pages. After any history of reads, limits, failures
+ * and evictions the file has no more than the limit (rounded up to a page), and one chunk for each
+ * thread that was writing one while the limit fell. Every chunk that is held can be evicted.
+ *
+ * A write that fails (no memory, no space) costs that chunk's place, and for a while those of the
+ * chunks after it; then writing is tried again.
+ *
  * A chunk is fetched, decompressed and checked once however many wait for it (single flight), and
  * those who wait get the content from memory, whether or not the file had room for it.
  *
@@ -64,9 +71,10 @@ struct dlf_settled {
 struct dlf_cache_config {
     int fd;           /* the file; taken over. Set to the image's size by the cache */
     const char *name; /* of the file, for messages; kept by the caller */
-    /* Of content held at a time; below the image's data, chunks are evicted. */
+    /* Of memory held at a time; below what the image's data take, chunks are evicted. */
     uint64_t limit_bytes;
-    bool resume; /* the file may hold chunks from before: look before fetching */
+    bool full_is_final; /* a write that fails is no matter of time: the file is on a disk */
+    bool resume;        /* the file may hold chunks from before: look before fetching */
     struct dlf_pages *pages;
     struct dlf_sched *sched;
     struct dlf_sha256 boot; /* the boot pack, if there is one */
@@ -85,7 +93,8 @@ struct dlf_cache_config {
 
 struct dlf_cache_stats {
     uint64_t limit_bytes;
-    uint64_t present_bytes;
+    uint64_t held_bytes;    /* of memory that the file takes */
+    uint64_t present_bytes; /* of content in it */
     uint64_t present_chunks;
     uint64_t evicted_chunks;
     uint64_t broken_chunks; /* that verified, but do not decode to what the index says */
@@ -143,14 +152,27 @@ bool dlf_cache_complete(const struct dlf_cache *cache);
 void dlf_cache_page_loaded(struct dlf_cache *cache);
 
 /*
- * From now on at most so many bytes of content are held, and never more than config's limit_bytes.
- * What is too much goes before it returns, in the order of eviction. A complete cache stays as it
- * is: false. One thread at a time; it waits for those between dlf_cache_enter and dlf_cache_leave.
+ * From now on at most so many bytes of memory are held, and never more than config's limit_bytes.
+ * What is too much goes before it returns, in the order of eviction; a chunk that is just being
+ * written goes when it is. A complete cache stays as it is: false. One thread at a time; it waits
+ * for those between dlf_cache_enter and dlf_cache_leave.
  */
 bool dlf_cache_set_limit(struct dlf_cache *cache, uint64_t bytes);
 
-/* No room is left, or a chunk is broken: the image cannot be completed. */
+/*
+ * Do so many bytes hold the whole image? That they hold its data is taken for that, until it turns
+ * out that its pages are more: then chunks are evicted from then on.
+ */
+bool dlf_cache_holds_all(struct dlf_cache *cache, uint64_t bytes);
+
+/* The image cannot be completed: a chunk is broken, or a write has failed where that is final. */
 bool dlf_cache_stuck(struct dlf_cache *cache);
+
+/*
+ * For how many milliseconds what nobody waits for should not be fetched, as it would not be kept: a
+ * write has failed, and the next one is not tried yet; UINT64_MAX while chunks are evicted. 0: now.
+ */
+uint64_t dlf_cache_rest_ms(struct dlf_cache *cache);
 
 /* Makes [from, to), which no chunk covers, a hole again: a resumed file may have bytes there. */
 int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);

@@ -1,85 +1,156 @@
-/* The cache's file: written once a chunk, read, and, where there is less room than data, punched.
+/*
+ * The room: which pages of the file are held, and what goes where there is less room than data.
+ *
+ * A chunk is a run of bytes, the file takes memory in pages, and neighbours may share a page. A
+ * page is held while a chunk on it is HELD; held_bytes counts each page once. So what a chunk
+ * takes, and what is given back when it goes, are its own pages: those with no other HELD chunk on
+ * them. The first and the last may be shared, those between never are.
+ *
+ * Pages are counted before they are written and until they are punched. Memory is never above the
+ * limit, but for the chunks that were being written when the limit fell: one for each thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/falloc.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fuse/cache_private.h"
 #include "fuse/log.h"
-
-/* Bytes of a page of the cache file: what punching a hole gives back. */
-#define HOLE_UNIT ((uint64_t)4096)
+#include "fuse/util.h"
 
 /* Bytes that go at a time, with the lock held: some milliseconds of punching. */
 #define SHRINK_STEP ((uint64_t)2 << 20)
 
-int dlf_cache_read_file(const struct dlf_cache *c, uint8_t *out, uint64_t offset, size_t size)
+/* Milliseconds without a write after one has failed: doubling from the least to the most while the
+ * next failure comes within FAILED_LATELY_MS. */
+#define PAUSE_LEAST_MS 500
+#define PAUSE_MOST_MS 30000
+#define FAILED_LATELY_MS 60000
+
+/* ---- pages ---- */
+
+static uint64_t round_down(const struct dlf_cache *c, uint64_t bytes)
 {
-    while (size) {
-        ssize_t n = pread(c->config.fd, out, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        out += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
+    return bytes - bytes % c->page_bytes;
 }
 
-static int write_file(int fd, const uint8_t *data, uint64_t offset, size_t size)
+static uint64_t round_up(const struct dlf_cache *c, uint64_t bytes)
 {
-    while (size) {
-        ssize_t n = pwrite(fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
+    return bytes > UINT64_MAX - c->page_bytes ? bytes : round_down(c, bytes + c->page_bytes - 1);
 }
+
+/* Is a chunk with a lower number held that reaches beyond the offset? */
+static bool held_below_locked(const struct dlf_cache *c, uint64_t chunk, uint64_t offset)
+{
+    struct dlf_record r;
+    while (chunk-- > 0) {
+        uint32_t page = (uint32_t)(chunk / DLF_INDEX_PAGE_RECORDS);
+        bool held = state_of(c, chunk) & HELD;
+        if ((held || dlf_pages_loaded(c->config.pages, page)) &&
+            dlf_pages_record(c->config.pages, chunk, &r)) {
+            if (r.offset + r.length <= offset)
+                return false;
+            if (held)
+                return true;
+        } else if (page + 1 < c->head->page_count &&
+                   c->head->pages[page + 1].first_offset <= offset) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* Is a chunk with a higher number held that begins before the offset? */
+static bool held_above_locked(const struct dlf_cache *c, uint64_t chunk, uint64_t offset)
+{
+    struct dlf_record r;
+    while (++chunk < c->head->record_count) {
+        uint32_t page = (uint32_t)(chunk / DLF_INDEX_PAGE_RECORDS);
+        bool held = state_of(c, chunk) & HELD;
+        if ((held || dlf_pages_loaded(c->config.pages, page)) &&
+            dlf_pages_record(c->config.pages, chunk, &r)) {
+            if (r.offset >= offset)
+                return false;
+            if (held)
+                return true;
+        } else if (c->head->pages[page].first_offset >= offset) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* The chunk's own pages: [*from, *to) of the file, empty when it has none. */
+static void own_pages_locked(const struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r,
+                             uint64_t *from, uint64_t *to)
+{
+    uint64_t end = r->offset + r->length;
+    *from = round_down(c, r->offset);
+    *to = round_up(c, end);
+    if (*from < r->offset && held_below_locked(c, chunk, *from))
+        *from += c->page_bytes;
+    if (*from<*to && * to> end && held_above_locked(c, chunk, *to))
+        *to -= c->page_bytes;
+}
+
+static void hold_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r)
+{
+    uint64_t from;
+    uint64_t to;
+    uint8_t state = state_of(c, chunk);
+    if (state & HELD)
+        return;
+    own_pages_locked(c, chunk, r, &from, &to);
+    c->held_bytes += to - from;
+    atomic_store_explicit(&c->states[chunk], state | HELD, memory_order_release);
+}
+
+/* Gives its pages back. When the file refuses, they stay counted and the clock comes by again. */
+static void release_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r)
+{
+    uint64_t from;
+    uint64_t to;
+    own_pages_locked(c, chunk, r, &from, &to);
+    int rc = from < to ? dlf_cache_file_punch(c->config.fd, from, to) : 0;
+    c->punch_errno = -rc;
+    if (rc < 0)
+        return;
+    c->held_bytes -= to - from;
+    atomic_store_explicit(&c->states[chunk], state_of(c, chunk) & (uint8_t)~HELD,
+                          memory_order_release);
+}
+
+/* ---- eviction ---- */
 
 static void evict_locked(struct dlf_cache *c, uint64_t chunk)
 {
     struct dlf_record r;
+    bool present = (state_of(c, chunk) & STATE_MASK) == PRESENT;
     if (!dlf_pages_record(c->config.pages, chunk, &r))
-        return; /* cannot be: what is present has a record */
-    /* Only pages that are all this chunk's: its neighbours may share the first and the last. */
-    uint64_t from = (r.offset + HOLE_UNIT - 1) / HOLE_UNIT * HOLE_UNIT;
-    uint64_t to = (r.offset + r.length) / HOLE_UNIT * HOLE_UNIT;
-    if (r.offset + r.length == c->head->image_size)
-        to = r.offset + r.length;
-    if (from < to)
-        fallocate(c->config.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                  (off_t)(to - from));
+        return; /* cannot be: what is held has a record */
     set_state_locked(c, chunk, ABSENT);
+    release_locked(c, chunk, &r);
+    if (!present)
+        return;
     c->present_bytes -= r.length;
     atomic_fetch_sub_explicit(&c->present_chunks, 1, memory_order_relaxed);
     c->evicted_chunks++;
 }
 
 /*
- * Makes room for length bytes by the clock algorithm: what was read since the hand came by last is
- * spared once. False when nothing more can go.
+ * Evicts until no more than so many bytes are held, rounded up to a page, by the clock algorithm:
+ * what was read since the hand came by last is spared once. False when nothing more can go.
  */
-static bool make_room_locked(struct dlf_cache *c, uint32_t length)
+static bool shrink_locked(struct dlf_cache *c, uint64_t bytes)
 {
     uint64_t looked = 0;
-    while (c->present_bytes + length > c->limit_bytes) {
-        if (!atomic_load(&c->evicts) || looked++ > 2 * c->head->record_count)
+    while (c->held_bytes > round_up(c, bytes)) {
+        if (atomic_load(&c->mode) != ROOM_EVICTS || looked++ > 2 * c->head->record_count)
             return false;
         uint64_t chunk = c->hand;
         uint8_t state = state_of(c, chunk);
         c->hand = chunk + 1 < c->head->record_count ? chunk + 1 : 0;
-        if ((state & STATE_MASK) != PRESENT)
+        if (!(state & HELD) || (state & STATE_MASK) == FETCHING)
             continue;
         if (state & REFERENCED)
             set_state_locked(c, chunk, PRESENT);
@@ -89,14 +160,47 @@ static bool make_room_locked(struct dlf_cache *c, uint32_t length)
     return true;
 }
 
-/* Sets evicts for a limit of so many bytes, and the limit where that is more than before. False
+/* Chunks go from now on, once nobody is inside any more: waits for that. Unless a limit that was
+ * raised meanwhile keeps all. */
+static void wait_for_readers(struct dlf_cache *c)
+{
+    for (;;) {
+        pthread_mutex_lock(&c->lock);
+        /* With the lock, so that the mode is what those inside have seen. */
+        bool waits = atomic_load(&c->mode) == ROOM_LEAVING && atomic_load(&c->inside);
+        if (atomic_load(&c->mode) == ROOM_LEAVING && !waits)
+            atomic_store(&c->mode, ROOM_EVICTS);
+        pthread_mutex_unlock(&c->lock);
+        if (!waits)
+            return;
+        usleep(50);
+    }
+}
+
+/* ---- the limit ---- */
+
+static void say_punch(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    int why = c->punch_said ? 0 : c->punch_errno;
+    c->punch_said |= why != 0;
+    pthread_mutex_unlock(&c->lock);
+    if (why)
+        dlf_error("%s: memory cannot be given back: %s; fewer chunks are kept until it can",
+                  c->config.name, strerror(why));
+}
+
+/* Sets the mode for a limit of so many bytes, and the limit where that is more than before. False
  * when the image is complete. */
 static bool begin_limit(struct dlf_cache *c, uint64_t bytes)
 {
     pthread_mutex_lock(&c->lock);
     bool may = !atomic_load(&c->complete);
     if (may) {
-        atomic_store(&c->evicts, bytes < c->head->data_size);
+        if (bytes >= c->need_bytes)
+            atomic_store(&c->mode, ROOM_WHOLE);
+        else if (atomic_load(&c->mode) == ROOM_WHOLE)
+            atomic_store(&c->mode, ROOM_LEAVING);
         if (bytes > c->limit_bytes)
             c->limit_bytes = bytes;
         note_complete_locked(c);
@@ -109,9 +213,9 @@ static bool begin_limit(struct dlf_cache *c, uint64_t bytes)
 static bool shrink_step(struct dlf_cache *c, uint64_t bytes)
 {
     pthread_mutex_lock(&c->lock);
-    uint64_t held = c->present_bytes;
+    uint64_t held = c->held_bytes;
     c->limit_bytes = held > bytes + SHRINK_STEP ? held - SHRINK_STEP : bytes;
-    bool last = !make_room_locked(c, 0) || c->limit_bytes == bytes;
+    bool last = !shrink_locked(c, c->limit_bytes) || c->limit_bytes == bytes;
     if (last)
         c->limit_bytes = bytes;
     pthread_mutex_unlock(&c->lock);
@@ -124,62 +228,136 @@ bool dlf_cache_set_limit(struct dlf_cache *c, uint64_t bytes)
         bytes = c->config.limit_bytes;
     if (!begin_limit(c, bytes))
         return false;
-    if (!atomic_load(&c->evicts))
+    wait_for_readers(c);
+    if (atomic_load(&c->mode) == ROOM_WHOLE)
         return true;
-    while (atomic_load(&c->inside))
-        usleep(50);
     while (!shrink_step(c, bytes))
         ;
+    say_punch(c);
     return true;
 }
 
-bool dlf_cache_keep(struct dlf_cache *c, const struct dlf_record *r, const uint8_t *content)
+bool dlf_cache_holds_all(struct dlf_cache *c, uint64_t bytes)
 {
     pthread_mutex_lock(&c->lock);
-    bool room = !c->full && make_room_locked(c, r->length);
-    if (room)
-        c->present_bytes += r->length; /* reserved before the write */
+    bool all = bytes >= c->need_bytes;
     pthread_mutex_unlock(&c->lock);
-    if (!room)
-        return false;
-    int rc = write_file(c->config.fd, content, r->offset, r->length);
-    if (rc == 0)
+    return all;
+}
+
+/* ---- a chunk comes ---- */
+
+static bool may_write_locked(const struct dlf_cache *c)
+{
+    return c->file_state == FILE_TAKES || dlf_now_ms() >= c->try_at_ms;
+}
+
+static bool take_pages_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r)
+{
+    hold_locked(c, chunk, r);
+    if (shrink_locked(c, c->limit_bytes))
         return true;
-    pthread_mutex_lock(&c->lock);
-    uint64_t held = c->present_bytes -= r->length;
-    bool first = !c->full;
-    c->full = true;
-    pthread_mutex_unlock(&c->lock);
-    if (first)
-        dlf_error("%s: %s after %" PRIu64 " bytes; what comes now is not kept", c->config.name,
-                  strerror(-rc), held);
+    /* A page of it may have been a neighbour's that went: there is something to punch. */
+    release_locked(c, chunk, r);
     return false;
 }
 
-bool dlf_cache_already_there(const struct dlf_cache *c, const struct dlf_record *r)
+/*
+ * The whole image was to be kept, and takes more than its data: holes between the chunks end within
+ * pages. It is not: chunks go from now on.
+ */
+static void give_up_whole(struct dlf_cache *c)
 {
-    off_t data = lseek(c->config.fd, (off_t)r->offset, SEEK_DATA);
-    if (data < 0 || (uint64_t)data >= r->offset + r->length)
-        return false;
-    uint8_t *content = malloc(r->length);
-    bool there = content && dlf_cache_read_file(c, content, r->offset, r->length) == 0 &&
-                 dlf_xxh3(content, r->length) == r->xxh3;
-    free(content);
-    return there;
+    wait_for_readers(c);
+    dlf_warn("%s: a limit of %" PRIu64 " bytes does not hold all of the image, whose pages have "
+             "%" PRIu64 " bytes here; it stays lazy and needs its server",
+             c->config.name, c->config.limit_bytes, c->page_bytes);
 }
 
-int dlf_cache_clear(struct dlf_cache *c, uint64_t from, uint64_t to)
+static bool take_pages(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r)
 {
-    static const uint8_t zeros[64 << 10];
-    if (!c->config.resume)
-        return 0;
-    if (fallocate(c->config.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                  (off_t)(to - from)) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP)
-        return -errno;
-    int rc = 0;
-    for (uint64_t at = from; rc == 0 && at < to; at += sizeof(zeros))
-        rc = write_file(c->config.fd, zeros, at, to - at < sizeof(zeros) ? to - at : sizeof(zeros));
-    return rc;
+    pthread_mutex_lock(&c->lock);
+    bool may = may_write_locked(c);
+    bool room = may && take_pages_locked(c, chunk, r);
+    bool more = may && !room && atomic_load(&c->mode) == ROOM_WHOLE;
+    if (more) {
+        c->need_bytes = c->limit_bytes + 1;
+        atomic_store(&c->mode, ROOM_LEAVING);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!more)
+        return room;
+    give_up_whole(c);
+    pthread_mutex_lock(&c->lock);
+    room = take_pages_locked(c, chunk, r);
+    pthread_mutex_unlock(&c->lock);
+    return room;
+}
+
+/* True when it is the first failure after writes that worked. */
+static bool note_failure_locked(struct dlf_cache *c)
+{
+    uint64_t now = dlf_now_ms();
+    bool first = c->file_state == FILE_TAKES;
+    if (!first && now < c->try_at_ms)
+        return false; /* another thread's write failed just before */
+    bool lately = c->failed_ms && now - c->failed_ms < FAILED_LATELY_MS;
+    c->pause_ms = lately ? 2 * c->pause_ms : PAUSE_LEAST_MS;
+    if (c->pause_ms > PAUSE_MOST_MS)
+        c->pause_ms = PAUSE_MOST_MS;
+    c->file_state = FILE_FULL;
+    c->failed_ms = now;
+    c->try_at_ms = now + c->pause_ms;
+    return first;
+}
+
+static void written(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool again = c->file_state == FILE_FULL && dlf_now_ms() >= c->try_at_ms;
+    if (again)
+        c->file_state = FILE_TAKES;
+    pthread_mutex_unlock(&c->lock);
+    if (again)
+        dlf_info("%s: chunks are kept again", c->config.name);
+}
+
+static void not_written(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r, int rc)
+{
+    pthread_mutex_lock(&c->lock);
+    release_locked(c, chunk, r);
+    bool first = note_failure_locked(c);
+    uint64_t held = c->held_bytes;
+    uint64_t pause = c->pause_ms;
+    pthread_mutex_unlock(&c->lock);
+    if (first)
+        dlf_error("%s: %s after %" PRIu64 " bytes; what comes now is not kept, next try in %" PRIu64
+                  " ms",
+                  c->config.name, strerror(-rc), held, pause);
+}
+
+bool dlf_cache_keep(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r,
+                    const uint8_t *content)
+{
+    if (!take_pages(c, chunk, r)) {
+        say_punch(c);
+        return false;
+    }
+    int rc = dlf_cache_file_write(c->config.fd, content, r->offset, r->length);
+    if (rc == 0)
+        written(c);
+    else
+        not_written(c, chunk, r, rc);
+    return rc == 0;
+}
+
+void dlf_cache_kept_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf_record *r)
+{
+    hold_locked(c, chunk, r);
+    set_state_locked(c, chunk, PRESENT | REFERENCED);
+    c->present_bytes += r->length;
+    atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
+    note_complete_locked(c);
+    if (atomic_load(&c->mode) == ROOM_EVICTS)
+        shrink_locked(c, c->limit_bytes); /* it may have fallen during the write */
 }

@@ -92,7 +92,7 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
     bool broken = fetched && rc < 0;
     if (rc < 0)
         rc = chunk_failed(c, cf, rc, broken, err);
-    bool kept = rc == 0 && dlf_cache_keep(c, &cf->record, bench->scratch);
+    bool kept = rc == 0 && dlf_cache_keep(c, cf->chunk, &cf->record, bench->scratch);
     struct dlf_settled what = {
         .chunk = cf->chunk,
         .length = cf->record.length,
@@ -107,11 +107,10 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
 
     pthread_mutex_lock(&c->lock);
     *fetch_slot_locked(c, cf->chunk) = cf->next;
-    set_state_locked(c, cf->chunk, kept ? PRESENT | REFERENCED : ABSENT);
-    if (kept) {
-        atomic_fetch_add_explicit(&c->present_chunks, 1, memory_order_release);
-        note_complete_locked(c);
-    }
+    if (kept)
+        dlf_cache_kept_locked(c, cf->chunk, &cf->record);
+    else
+        set_state_locked(c, cf->chunk, ABSENT);
     c->broken_chunks += broken && !cf->boot;
     struct dlf_waiter *waiter = cf->waiters;
     pthread_mutex_unlock(&c->lock);

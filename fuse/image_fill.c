@@ -112,7 +112,8 @@ void dlf_image_page_settled(struct dlf_image *im, int rc)
 /* A pass that is not at its end ends early. */
 static bool is_interrupted_locked(struct dlf_image *im)
 {
-    return im->closing || im->no_room || im->fill_failed || dlf_cache_stuck(im->cache);
+    return im->closing || im->no_room || im->fill_failed || dlf_cache_stuck(im->cache) ||
+           dlf_cache_rest_ms(im->cache);
 }
 
 /* Waits while so many bytes or more are under way. False when the pass ends early. */
@@ -287,9 +288,15 @@ static void pause_locked(struct dlf_image *im, uint64_t ms)
 /* Until another pass makes sense, or the fill is over. */
 static void wait_for_a_reason_locked(struct dlf_image *im)
 {
-    while (!over_locked(im) && (im->no_room || !im->missed)) {
-        im->fill_state = im->no_room ? FILL_RESTS : FILL_PAUSES;
-        pthread_cond_wait(&im->fill_changed, &im->fill_lock);
+    uint64_t rest_ms = dlf_cache_rest_ms(im->cache);
+    while (!over_locked(im) && (im->no_room || !im->missed || rest_ms)) {
+        bool evicts = im->no_room || rest_ms == UINT64_MAX;
+        im->fill_state = evicts ? FILL_RESTS : FILL_PAUSES;
+        if (!evicts && im->missed)
+            dlf_cond_wait(&im->fill_changed, &im->fill_lock, dlf_now_ms() + rest_ms);
+        else
+            pthread_cond_wait(&im->fill_changed, &im->fill_lock);
+        rest_ms = dlf_cache_rest_ms(im->cache);
     }
     im->fill_state = FILL_PAUSES;
     pause_locked(im, PASS_PAUSE_MS);
@@ -371,7 +378,7 @@ bool dlf_image_set_limit(struct dlf_image *im, uint64_t bytes)
 {
     if (bytes > im->cache_bytes)
         bytes = im->cache_bytes;
-    bool room = bytes >= dlf_pages_head(im->pages)->data_size;
+    bool room = dlf_cache_holds_all(im->cache, bytes);
     if (!room)
         set_no_room(im, true);
     if (!dlf_cache_set_limit(im->cache, bytes)) {

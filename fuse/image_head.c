@@ -45,6 +45,7 @@ static int open_cache(struct dlf_image *im, const struct dlf_image_config *confi
         .fd = fd,
         .name = config->cache_fd < 0 ? "the cache in RAM" : config->cache_name,
         .limit_bytes = config->cache_bytes,
+        .full_is_final = config->cache_fd >= 0,
         .resume = config->resume,
         .pages = im->pages,
         .sched = im->sched,

@@ -8,8 +8,8 @@
 /* Has the cache room for what nobody has read? */
 static bool has_room(const struct dlf_image *im)
 {
-    return atomic_load_explicit(&im->limit_bytes, memory_order_relaxed) >=
-           dlf_pages_head(im->pages)->data_size;
+    return dlf_cache_holds_all(im->cache,
+                               atomic_load_explicit(&im->limit_bytes, memory_order_relaxed));
 }
 
 /* Asks for the chunk, if it lies in pack and is not here. */

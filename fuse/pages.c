@@ -16,7 +16,8 @@ struct dlf_pages {
     _Atomic(uint8_t *) *loaded;  /* one for each page, NULL until it is there */
     _Atomic uint32_t missing;    /* pages that are not loaded */
     struct dlf_record *boot;     /* sorted; valid once boot_count is not 0 */
-    _Atomic uint32_t boot_count; /* 0: no boot table, or dropped */
+    _Atomic uint32_t boot_count; /* 0: no boot table */
+    atomic_bool boot_dropped;    /* nothing is asked of it any more; its records stay */
 };
 
 struct dlf_pages *dlf_pages_new(struct dlf_index_head *head)
@@ -110,7 +111,7 @@ static void boot_at(const struct dlf_pages *pages, uint64_t offset, struct dlf_s
     uint32_t count = atomic_load_explicit(&pages->boot_count, memory_order_acquire);
     uint32_t behind = boot_before(pages, count, offset);
     spot->kind = DLF_SPOT_UNKNOWN;
-    if (behind == 0)
+    if (behind == 0 || atomic_load_explicit(&pages->boot_dropped, memory_order_acquire))
         return;
     const struct dlf_record *r = &pages->boot[behind - 1];
     if (offset - r->offset < r->length) {
@@ -250,5 +251,5 @@ int dlf_pages_add_boot(struct dlf_pages *pages, const struct dlf_boot_table *tab
 
 void dlf_pages_drop_boot(struct dlf_pages *pages)
 {
-    atomic_store_explicit(&pages->boot_count, 0, memory_order_release);
+    atomic_store_explicit(&pages->boot_dropped, true, memory_order_release);
 }

@@ -66,7 +66,10 @@ bool dlf_pages_fit_boot(const struct dlf_pages *pages, uint32_t page, const uint
  */
 int dlf_pages_add_boot(struct dlf_pages *pages, const struct dlf_boot_table *table);
 
-/* The boot pack cannot be had: its table is not used any more. */
+/*
+ * The boot pack cannot be had: dlf_pages_at looks into its table no more. What came by it stays
+ * where its records say, so dlf_pages_record and dlf_pages_fit_boot go on with them.
+ */
 void dlf_pages_drop_boot(struct dlf_pages *pages);
 
 #endif

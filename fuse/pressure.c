@@ -129,7 +129,7 @@ static bool look(struct dlf_pressure *p)
     if (!ask_memory(p, &memory))
         return true;
     struct dlf_holding holding = {
-        .held_bytes = stats.cache.present_bytes,
+        .held_bytes = stats.cache.held_bytes,
         .limit_bytes = stats.cache.limit_bytes,
         .most_bytes = p->most_bytes,
         .data_bytes = p->data_bytes,

@@ -81,6 +81,7 @@ static const uint32_t booted[] = {9, 2, 3, 4, 280, 7};
 static void test_boot_table_serves_without_pages(void **state)
 {
     struct dlf_record records[BOOTED];
+    struct dlf_record got;
     struct dlf_boot_table table = table_of(records, booted, BOOTED);
     struct dlf_pages *pages = new_pages();
     (void)state;
@@ -104,8 +105,12 @@ static void test_boot_table_serves_without_pages(void **state)
     assert_int_equal(at(pages, 0).kind, DLF_SPOT_UNKNOWN);
     assert_int_equal(at(pages, offset_of(280) + LENGTH).kind, DLF_SPOT_UNKNOWN);
 
+    /* Dropped: it serves no more, and says still where that lies which it has brought. */
     dlf_pages_drop_boot(pages);
     assert_int_equal(at(pages, offset_of(2)).kind, DLF_SPOT_UNKNOWN);
+    assert_true(dlf_pages_record(pages, 280, &got));
+    assert_int_equal(got.offset, offset_of(280));
+    assert_false(dlf_pages_record(pages, 281, &got));
     dlf_pages_free(pages);
 }
 

@@ -27,7 +27,7 @@ void dlf_image_stats(struct dlf_image *image, struct dlf_image_stats *stats)
 {
     (void)image;
     memset(stats, 0, sizeof(*stats));
-    stats->cache.present_bytes = held;
+    stats->cache.held_bytes = held;
     stats->cache.limit_bytes = limit;
     stats->complete = complete;
 }
