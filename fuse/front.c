@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fuse/log.h"
+#include "fuse/mountpoint.h"
 #include "fuse/status.h"
 
 /* Bytes of one FUSE read; the kernel's own limit is 1 MiB (256 pages, since Linux 4.20). */
@@ -61,10 +61,10 @@ struct dlf_front {
     gid_t gid;
     time_t mounted; /* shown as the files' times */
     bool signals;
-    pthread_mutex_t tree_lock; /* a leaf but for umount2; guards hidden */
-    bool hidden;               /* out of the directory tree: nothing is left to unmount */
-    pthread_t server;          /* the thread in dlf_front_serve */
-    atomic_bool ended;         /* it is out of libfuse's loop */
+    pthread_mutex_t tree_lock;        /* a leaf but for umount2 */
+    struct dlf_mountpoint mountpoint; /* guarded by tree_lock; AWAY: fusermount3 has mounted */
+    pthread_t server;                 /* the thread in dlf_front_serve */
+    atomic_bool ended;                /* it is out of libfuse's loop */
 };
 
 static void fill_attr(const struct dlf_front *front, fuse_ino_t ino, struct stat *st)
@@ -402,6 +402,48 @@ static struct fuse_session *new_session(struct dlf_front *front)
     return session;
 }
 
+/* Signals have their handlers to the end: until then one would leave a dead mount. */
+static void free_front(struct dlf_front *front)
+{
+    if (front->signals)
+        fuse_remove_signal_handlers(front->session);
+    fuse_session_destroy(front->session);
+    pthread_mutex_destroy(&front->tree_lock);
+    free(front);
+}
+
+/* Root mounts itself, and gives libfuse the descriptor. */
+static int mount_as_root(struct dlf_front *front, struct dlf_err *err)
+{
+    char shown[DLF_URL_MAX]; /* everybody reads /proc/mounts */
+    char path[32];
+    dlf_url_shown(shown, sizeof(shown), front->config.url);
+    const struct dlf_mountpoint_config config = {
+        .directory = front->config.directory,
+        .source = shown,
+        .type = "dlfuse",
+        .max_read_bytes = READ_MAX,
+        .allow_other = front->config.allow_other,
+    };
+    int fd = dlf_mountpoint_open(&front->mountpoint, &config, err);
+    if (fd < 0)
+        return fd;
+    snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+    if (fuse_session_mount(front->session, path) == 0)
+        return 0;
+    (void)dlf_mountpoint_hide(&front->mountpoint);
+    close(fd);
+    return dlf_fail(err, EIO, "%s: libfuse does not take a mount that it has not made",
+                    front->config.directory);
+}
+
+static int mount_as_user(struct dlf_front *front, struct dlf_err *err)
+{
+    if (fuse_session_mount(front->session, front->config.directory) == 0)
+        return 0;
+    return dlf_fail(err, EIO, "%s: cannot be mounted on", front->config.directory);
+}
+
 int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *config,
                    struct dlf_err *err)
 {
@@ -418,12 +460,13 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
         free(f);
         return dlf_fail(err, EIO, "libfuse makes no session");
     }
-    if (fuse_session_mount(f->session, config->directory) != 0) {
-        fuse_session_destroy(f->session);
-        free(f);
-        return dlf_fail(err, EIO, "%s: cannot be mounted on", config->directory);
-    }
+    /* Before the mount: a signal that comes just behind it must not leave it there. */
     f->signals = fuse_set_signal_handlers(f->session) == 0;
+    int rc = geteuid() == 0 ? mount_as_root(f, err) : mount_as_user(f, err);
+    if (rc < 0) {
+        free_front(f);
+        return rc;
+    }
     *front = f;
     return 0;
 }
@@ -452,12 +495,8 @@ int dlf_front_serve(struct dlf_front *front)
 
 int dlf_front_hide(struct dlf_front *front)
 {
-    int rc = 0;
     pthread_mutex_lock(&front->tree_lock);
-    if (!front->hidden && umount2(front->config.directory, MNT_DETACH) < 0)
-        rc = -errno;
-    else
-        front->hidden = true;
+    int rc = dlf_mountpoint_hide(&front->mountpoint);
     pthread_mutex_unlock(&front->tree_lock);
     return rc;
 }
@@ -474,24 +513,15 @@ void dlf_front_end(struct dlf_front *front)
     }
 }
 
-/* libfuse frees what it has in unmounting only, and complains when nothing is left to unmount. */
-static void ignore_message(enum fuse_log_level level, const char *fmt, va_list ap)
-{
-    (void)level;
-    (void)fmt;
-    (void)ap;
-}
-
 void dlf_front_close(struct dlf_front *front)
 {
     if (!front)
         return;
-    if (front->signals)
-        fuse_remove_signal_handlers(front->session);
-    if (front->hidden) /* by a thread that has ended */
-        fuse_set_log_func(ignore_message);
-    fuse_session_unmount(front->session);
-    fuse_session_destroy(front->session);
-    pthread_mutex_destroy(&front->tree_lock);
-    free(front);
+    /* -EINVAL: others have unmounted it, which is why this ends, or there is nothing to add to what
+     * was said of it in the hand-over. */
+    int rc = dlf_front_hide(front);
+    if (rc < 0 && rc != -EINVAL)
+        dlf_warn("%s: cannot be unmounted: %s", front->config.directory, strerror(-rc));
+    fuse_session_unmount(front->session); /* what fusermount3 has mounted */
+    free_front(front);
 }

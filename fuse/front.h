@@ -28,7 +28,7 @@ struct dlf_front_config {
     struct dlf_ending *ending; /* the machine's, whose root this is; NULL: it is none's */
 };
 
-/* Mounts. 0, or -EIO; libfuse and fusermount3 say more on stderr. */
+/* Mounts. 0 or a negative errno; of a user's mount, libfuse and fusermount3 say more on stderr. */
 int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *config,
                    struct dlf_err *err);
 
@@ -48,7 +48,7 @@ int dlf_front_hide(struct dlf_front *front);
  */
 void dlf_front_end(struct dlf_front *front);
 
-/* Unmounts if that has not happened. */
+/* Unmounts if that has not happened. Another mount at the same place is left alone. */
 void dlf_front_close(struct dlf_front *front);
 
 #endif
