@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "fuse/options.h"
 #include "fuse/pressure.h"
 #include "fuse/progress.h"
+#include "fuse/signals.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57 /* linux/prctl.h, since Linux 5.6 */
@@ -115,10 +115,6 @@ static int open_ending(struct mount *m, struct dlf_err *err)
 /* What a root filesystem's daemon needs to survive, set before any thread starts. */
 static void become_rootfs_daemon(char *name0)
 {
-    static const int harmless[] = {
-        SIGHUP,    SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGALRM, SIGVTALRM, SIGPROF,
-        SIGSTKFLT, SIGPOLL, SIGPWR,  SIGXCPU, SIGXFSZ, SIGTSTP, SIGTTIN,   SIGTTOU,
-    };
     /* systemd's last killing spree spares '@' (systemd.io/ROOT_STORAGE_DAEMONS). */
     if (access("/etc/initrd-release", F_OK) == 0)
         name0[0] = '@';
@@ -131,10 +127,7 @@ static void become_rootfs_daemon(char *name0)
         dlf_warn("oom_score_adj cannot be set: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
-    /* Only unmounting ends it: no signal that somebody sends but SIGKILL, and none stops it but
-     * SIGSTOP. SIGPIPE and SIGUSR2 are the front's. */
-    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-        signal(harmless[i], SIG_IGN);
+    dlf_signals_survive();
 }
 
 static int enter_root(const char *root, struct dlf_err *err)
