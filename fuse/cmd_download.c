@@ -21,6 +21,7 @@
 #include "fuse/harden.h"
 #include "fuse/image.h"
 #include "fuse/log.h"
+#include "fuse/names.h"
 #include "fuse/options.h"
 #include "fuse/util.h"
 
@@ -134,6 +135,8 @@ static int open_part(struct download *d, bool *resume, struct dlf_err *err)
 static void give_up_the_rest(void)
 {
     struct dlf_err err;
+    dlf_harden_memory();
+    dlf_names_load("/etc/nsswitch.conf");
     if (dlf_harden_drop(DLF_CAPABILITY(CAP_DAC_OVERRIDE) | DLF_CAPABILITY(CAP_FOWNER), &err) < 0)
         dlf_warn("%s; going on with them", err.msg);
     if (dlf_harden_filter(DLF_USE_RENAME, &err) < 0)

@@ -24,6 +24,7 @@
 #include "fuse/front.h"
 #include "fuse/harden.h"
 #include "fuse/log.h"
+#include "fuse/names.h"
 #include "fuse/options.h"
 #include "fuse/pressure.h"
 #include "fuse/progress.h"
@@ -154,6 +155,7 @@ static void drop_capabilities(const struct dlf_options *o)
 {
     uint64_t keep = DLF_CAPABILITY(CAP_SYS_ADMIN);
     struct dlf_err err;
+    dlf_harden_memory();
     keep |= DLF_CAPABILITY(o->rootfs ? CAP_SYS_BOOT : CAP_DAC_READ_SEARCH);
     if (mounts_itself() && dlf_harden_drop(keep, &err) < 0)
         dlf_warn("%s; going on with them", err.msg);
@@ -287,6 +289,8 @@ static int serve(struct mount *m, char *name0)
     enum dlf_log_target log = o->log_given || o->foreground ? o->log : DLF_LOG_SYSLOG;
     int notify = dlf_progress_notify_open(); /* its path is outside the new root */
     int rc = dlf_source_global_init(&err);
+    if (mounts_itself() && !o->chroot) /* a private root has no modules */
+        dlf_names_load("/etc/nsswitch.conf");
     /* Until it serves, a daemon's messages go to the terminal that started it. */
     dlf_log_open(m->ready_fd >= 0 && !o->log_given ? DLF_LOG_STDERR : log, o->debug);
     if (o->rootfs)

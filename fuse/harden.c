@@ -24,6 +24,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65 /* linux/prctl.h, since Linux 6.3 */
+#define PR_MDWE_REFUSE_EXEC_GAIN 1UL
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41 /* linux/prctl.h, since Linux 5.17: glibc 2.39 names its heaps */
 #endif
@@ -74,6 +78,11 @@ int dlf_harden_drop(uint64_t keep, struct dlf_err *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return dlf_fail(err, errno, "no_new_privs cannot be set: %s", strerror(errno));
     return 0;
+}
+
+void dlf_harden_memory(void)
+{
+    (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0L, 0L, 0L);
 }
 
 static const int always[] = {
@@ -244,15 +253,14 @@ static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-/* What is written can never be executed: a library may be loaded, code not made. */
+/* What can be executed is what could be before: no library is loaded any more, and no code is made,
+ * in memory or in a file that is mapped. The other ways to PROT_EXEC are on no list: pkey_mprotect,
+ * shmat with SHM_EXEC, personality with READ_IMPLIES_EXEC. */
 static void allow_memory(struct filter *f)
 {
-    static const int maps[] = {SCMP_SYS(mmap), SCMP_SYS(mmap2)};
-    for (size_t i = 0; i < COUNT(maps); i++) {
-        allow_one(f, maps[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-        allow_one(f, maps[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC));
-    }
-    allow_one(f, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)};
+    for (size_t i = 0; i < COUNT(calls); i++)
+        allow_one(f, calls[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
 /* Threads, no processes and no namespaces. clone3 hides its flags from filters: without it the C

@@ -23,6 +23,13 @@
  */
 int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
 
+/*
+ * From now on memory that was writable cannot be made executable, and none is both. Files can still
+ * be mapped to be executed, libraries for example, until the filter is there. All threads; Linux
+ * 6.3, and nothing on an older one.
+ */
+void dlf_harden_memory(void);
+
 /* What a filter lets through beyond memory, threads, clocks, sockets, and files opened to read. */
 enum dlf_harden_use {
     DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD, umount2 and close_range */
@@ -31,7 +38,9 @@ enum dlf_harden_use {
 };
 
 /*
- * Filters the system calls of all threads, those that run included. A call that is not on the list
+ * Filters the system calls of all threads, those that run included. No memory becomes executable
+ * from now on, so no library can be loaded: whatever loads one when it first needs it must have
+ * done that (names.h). A call that is not on the list
  * fails with ENOSYS, as on a kernel that does not have it: a C library newer than the list then
  * does without, and the daemon lives. uses: bits of dlf_harden_use. Sets "no new privileges". 0;
  * -EOPNOTSUPP where the kernel has no filters; another negative errno. Nothing is filtered then.

@@ -2,6 +2,7 @@
  * What is refused after hardening, and what still works. Each test hardens a child of its own:
  * there is no way back.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +30,7 @@
 #include <cmocka.h>
 
 #include "fuse/harden.h"
+#include "fuse/names.h"
 
 /* In a child cmocka's asserts cannot be used. */
 #define EXPECT(condition)                                                                          \
@@ -112,7 +115,6 @@ static void the_kernel(void)
 
 static void files_and_memory(void)
 {
-    char page[4096];
     filter(DLF_USE_HANDOVER);
     EXPECT(open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0);
     EXPECT(syscall(SYS_close_range, 1000, 1001, 0) == 0);
@@ -131,13 +133,64 @@ static void files_and_memory(void)
     EXPECT_REFUSED(chmod("/nowhere/a", 0));
     EXPECT_REFUSED(mknod("/nowhere/a", S_IFREG, 0));
     EXPECT_REFUSED(memfd_create("a", 0));
-    EXPECT_REFUSED(mmap(NULL, sizeof(page), PROT_READ | PROT_WRITE | PROT_EXEC,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+/* Nothing that could not be executed before can be: not what was written, nor any file. */
+static void executable_memory(void)
+{
+    int memory = memfd_create("image", MFD_CLOEXEC);
+    int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    void *data = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(memory >= 0 && program >= 0 && data != MAP_FAILED && ftruncate(memory, 4096) == 0);
+    filter(DLF_USE_HANDOVER | DLF_USE_RENAME | DLF_USE_ENDING);
+    static const int types[] = {MAP_PRIVATE, MAP_SHARED};
+    static const int protections[] = {PROT_EXEC, PROT_READ | PROT_EXEC,
+                                      PROT_READ | PROT_WRITE | PROT_EXEC};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        for (size_t j = 0; j < sizeof(protections) / sizeof(protections[0]); j++) {
+            EXPECT_REFUSED(mmap(NULL, 4096, protections[j], types[i] | MAP_ANONYMOUS, -1, 0));
+            EXPECT_REFUSED(mmap(NULL, 4096, protections[j], types[i], memory, 0));
+            EXPECT_REFUSED(mmap(NULL, 4096, protections[j], types[i], program, 0));
+        }
+    EXPECT_REFUSED(syscall(SYS_pkey_mprotect, data, 4096, PROT_READ | PROT_EXEC, -1));
+    EXPECT_REFUSED(syscall(SYS_shmat, 0, NULL, 0100000 /* SHM_EXEC */));
+    EXPECT_REFUSED(syscall(SYS_shmget, 0 /* IPC_PRIVATE */, 4096, 01777));
+    EXPECT_REFUSED(syscall(SYS_remap_file_pages, data, 4096, 0, 0, 0));
 #ifndef DLFUSE_SANITIZED
-    void *data = mmap(NULL, sizeof(page), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    EXPECT(data != MAP_FAILED);
-    EXPECT_REFUSED(mprotect(data, sizeof(page), PROT_READ | PROT_EXEC));
+    EXPECT_REFUSED(mprotect(data, 4096, PROT_READ | PROT_EXEC));
+    EXPECT_REFUSED(syscall(SYS_personality, 0x0400000 /* READ_IMPLIES_EXEC */));
 #endif
+    EXPECT(mprotect(data, 4096, PROT_READ | PROT_WRITE) == 0);
+}
+
+/* Before the filter; without it where the kernel has none. */
+static void memory_before_the_filter(void)
+{
+    void *data = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    dlf_harden_memory();
+    if (prctl(66 /* PR_GET_MDWE */, 0L, 0L, 0L, 0L) != 1) {
+        puts("SKIP: this kernel is older than 6.3");
+        return;
+    }
+    EXPECT(mprotect(data, 4096, PROT_READ | PROT_EXEC) == -1 && errno == EACCES);
+    EXPECT(mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+           MAP_FAILED);
+    EXPECT(dlopen("libnss_hesiod.so.2", RTLD_LAZY | RTLD_LOCAL));
+}
+
+/* Two modules that come with the C library. */
+static void libraries(void)
+{
+    char path[] = "/tmp/dlfuse-nsswitch.XXXXXX";
+    static const char text[] = "hosts: files [NOTFOUND=continue] compat dns\n";
+    int fd = mkstemp(path);
+    EXPECT(fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)(sizeof(text) - 1));
+    close(fd);
+    dlf_names_load(path);
+    unlink(path);
+    filter(DLF_USE_HANDOVER);
+    EXPECT(dlopen("libnss_compat.so.2", RTLD_LAZY | RTLD_LOCAL));
+    EXPECT(!dlopen("libnss_hesiod.so.2", RTLD_LAZY | RTLD_LOCAL)); /* and it lives */
 }
 
 static void sockets(void)
@@ -268,6 +321,14 @@ static void test_files_and_memory(void **state)
     in_child(files_and_memory);
 }
 
+static void test_executable(void **state)
+{
+    (void)state;
+    in_child(executable_memory);
+    in_child(memory_before_the_filter);
+    in_child(libraries);
+}
+
 static void test_sockets(void **state)
 {
     (void)state;
@@ -313,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_programs_and_processes),
         cmocka_unit_test(test_the_kernel),
         cmocka_unit_test(test_files_and_memory),
+        cmocka_unit_test(test_executable),
         cmocka_unit_test(test_sockets),
         cmocka_unit_test(test_uses),
         cmocka_unit_test(test_all_threads),
