@@ -3,7 +3,7 @@
  *
  * Order at the end, because callbacks cross the layers: who watches the memory or the machine's end
  * goes first, then the image is closed (its thread ends, parked reads get their error replies),
- * then the hand-over (waits for its thread), then FUSE.
+ * then the hand-over (waits for its thread), then FUSE, then the last report, then the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +41,8 @@ struct mount {
     struct dlf_handover *handover;
     struct dlf_front *front;
     struct dlf_progress *progress;
-    struct dlf_report report; /* all zeros: nobody asked for reports */
-    atomic_bool moved;        /* the loop device stands on RAM */
+    struct dlf_report *report; /* NULL: nobody asked for reports */
+    atomic_bool moved;         /* the loop device stands on RAM */
     struct dlf_pressure *pressure;
     struct dlf_ending *ending; /* NULL: not a machine's root */
     int meminfo_fd;            /* opened before the root directory changes; -1 when there is none */
@@ -265,7 +265,7 @@ static void open_report(struct mount *m)
     const struct dlf_options *o = &m->options;
     struct dlf_err err;
     if (o->report && dlf_report_open(&m->report, o->report, o->http.proxy, o->http.ca,
-                                     o->http.ca_size, &err) < 0)
+                                     o->http.ca_size, dlf_image_manifest(m->image), &err) < 0)
         dlf_warn("%s; going on without reports", err.msg);
 }
 
@@ -307,6 +307,7 @@ static int serve(struct mount *m, char *name0)
     if (rc == 0 && o->trouble)
         dlf_trouble_open(o->trouble);
     drop_capabilities(o);
+    dlf_log_start();
     if (rc == 0)
         rc = open_mount(m, &err);
     if (rc == 0)
@@ -323,20 +324,26 @@ static int serve(struct mount *m, char *name0)
         filter_calls(o);
         if (m->ready_fd >= 0)
             say_ready(m);
-        m->progress = dlf_progress_start(m->image, notify, m->report.source ? &m->report : NULL);
+        m->progress = dlf_progress_start(m->image, notify, m->report);
         begin_work(m);
         rc = dlf_front_serve(m->front);
-        dlf_progress_stop(m->progress, atomic_load(&m->moved));
-        dlf_report_close(&m->report);
+        dlf_progress_stop(m->progress);
     }
     dlf_pressure_free(m->pressure);
     dlf_ending_free(m->ending);
     dlf_image_close(m->image);
     dlf_handover_free(m->handover);
     dlf_front_close(m->front);
+    /* Last: no reader waits for this. */
+    if (atomic_load(&m->moved))
+        dlf_report_say(m->report, DLF_REPORT_INDEPENDENT);
+    bool reported = dlf_report_close(m->report);
     /* The private root was made for this process: what it holds is RAM. */
     if (rc == 0 && o->chroot)
         umount2("/", MNT_DETACH);
+    dlf_log_close();
+    if (!reported)
+        _exit(rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK);
     return rc < 0 ? DLF_EXIT_FAILED : DLF_EXIT_OK;
 }
 

@@ -383,6 +383,13 @@ static void escape(char *out, size_t room, const char *text)
     out[n] = 0;
 }
 
+/* libfuse writes to stderr if nobody asks for its words; a reader of that may wait for this node.
+ */
+static void on_libfuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    dlf_vlog(level <= FUSE_LOG_ERR ? DLF_LOG_WARNING : DLF_LOG_DEBUG, fmt, ap);
+}
+
 static struct fuse_session *new_session(struct dlf_front *front)
 {
     char options[DLF_URL_MAX * 2 + 128];
@@ -455,6 +462,7 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
     f->gid = getgid();
     f->mounted = (time_t)dlf_image_manifest(config->image)->created;
     pthread_mutex_init(&f->tree_lock, NULL);
+    fuse_set_log_func(on_libfuse_message);
     f->session = new_session(f);
     if (!f->session) {
         free(f);

@@ -1,11 +1,17 @@
 /*
  * The node's log: one line an event, to stderr, syslog or the kernel's log.
  *
- * Any thread. The only mutable file-scope state of the program.
+ * Any thread. After dlf_log_start no call waits for who takes the lines: a log daemon, a terminal
+ * or a pipe may itself wait for this node, whose root it is on. A thread of the log's own writes
+ * them then. While that waits, DLF_LOG_LINES are kept; what is more is lost, and the log says how
+ * many lines that were.
+ *
+ * The only mutable file-scope state of the program.
  */
 #ifndef DLFUSE_FUSE_LOG_H
 #define DLFUSE_FUSE_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 enum dlf_log_target {
@@ -20,6 +26,18 @@ enum dlf_log_target {
  */
 void dlf_log_open(enum dlf_log_target target, bool debug);
 
+/* Lines that wait to be written, at most. */
+#define DLF_LOG_LINES 64
+
+/* Once, after the last fork. Without a thread for it, lines are written as before. */
+void dlf_log_start(void);
+
+/* Milliseconds for which dlf_log_open and dlf_log_close wait for the lines to be written. */
+#define DLF_LOG_DRAIN_MS 1000
+
+/* At the end of the process; lines that come later are written by who has them. */
+void dlf_log_close(void);
+
 enum dlf_log_level {
     DLF_LOG_ERROR,
     DLF_LOG_WARNING,
@@ -28,6 +46,8 @@ enum dlf_log_level {
 };
 
 void dlf_log(enum dlf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void dlf_vlog(enum dlf_log_level level, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 #define dlf_error(...) dlf_log(DLF_LOG_ERROR, __VA_ARGS__)
 #define dlf_warn(...) dlf_log(DLF_LOG_WARNING, __VA_ARGS__)

@@ -63,7 +63,7 @@ struct dlf_progress;
 struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify,
                                         struct dlf_report *report);
 
-/* independent: the loop device stands on RAM: that is reported last. NULL is nothing. */
-void dlf_progress_stop(struct dlf_progress *progress, bool independent);
+/* Waits for no report. NULL is nothing. */
+void dlf_progress_stop(struct dlf_progress *progress);
 
 #endif

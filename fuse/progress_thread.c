@@ -75,12 +75,6 @@ static void tell_systemd(struct dlf_progress *p, const struct dlf_image_stats *s
         dlf_debug("systemd cannot be told: %s", strerror(errno));
 }
 
-static void report(struct dlf_progress *p, const char *state)
-{
-    if (p->report)
-        dlf_report_send(p->report, dlf_image_manifest(p->image), state);
-}
-
 /* The first mirror that is up has the questions, but where a later one is nearer; when none is, all
  * are tried in their order. */
 static const char *asked(const struct dlf_source *source)
@@ -106,7 +100,7 @@ static void look(struct dlf_progress *p, struct dlf_image_stats *s)
     tell_systemd(p, s, now);
     if (s->ready && !p->ready_reported) {
         p->ready_reported = true;
-        report(p, "ready");
+        dlf_report_say(p->report, DLF_REPORT_READY);
     }
 }
 
@@ -142,7 +136,7 @@ static void *progress_thread(void *arg)
         if (!s.complete || (p->report && !s.ready))
             continue;
         if (p->report && pause_ms(p, HANDOVER_MS))
-            report(p, "detached");
+            dlf_report_say(p->report, DLF_REPORT_DETACHED);
         break;
     }
     return NULL;
@@ -166,7 +160,7 @@ struct dlf_progress *dlf_progress_start(struct dlf_image *image, int notify, str
     return NULL;
 }
 
-void dlf_progress_stop(struct dlf_progress *p, bool independent)
+void dlf_progress_stop(struct dlf_progress *p)
 {
     if (!p)
         return;
@@ -175,8 +169,6 @@ void dlf_progress_stop(struct dlf_progress *p, bool independent)
     pthread_cond_signal(&p->changed);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
-    if (independent)
-        report(p, "independent");
     if (p->notify >= 0)
         close(p->notify);
     pthread_mutex_destroy(&p->lock);

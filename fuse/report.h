@@ -2,34 +2,49 @@
  * A line in a web server's log for each thing that becomes of this node, if somebody asked for it:
  * which host booted which version, and whether it still needs a server.
  *
- * One thread at a time. Best effort: a report that fails is a line in the log, and is not repeated.
+ * Best effort, in a thread of its own: nothing waits for a report but dlf_report_close, and that
+ * for a bounded time. A report that fails is a line in the log, and is not repeated.
  */
 #ifndef DLFUSE_FUSE_REPORT_H
 #define DLFUSE_FUSE_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "format/manifest.h"
 #include "fuse/source.h"
 
-struct dlf_report {
-    struct dlf_source *source;
-    char *path; /* the last part of the URL, and its query */
+/* In the order in which a node comes to them. */
+enum dlf_report_state {
+    DLF_REPORT_READY,       /* the boot is over */
+    DLF_REPORT_DETACHED,    /* complete, the daemon stays */
+    DLF_REPORT_INDEPENDENT, /* the loop device stands on RAM */
 };
 
-/* Milliseconds after which a report without an answer is given up. */
+struct dlf_report;
+
+/* Milliseconds after which a server that sends nothing is given up, and for which close waits. */
 #define DLF_REPORT_MS 5000
 
 /*
  * Prepares for reports to url, which every answer of a server is good for: what counts is its log.
- * proxy, ca: as in dlf_source_config. The image's header lines are not sent there. -EINVAL: url is
- * not http:// or https://HOST/..., or too long; -ENOMEM.
+ * proxy, ca: as in dlf_source_config. The image's header lines are not sent there. Copies what it
+ * needs of manifest. -EINVAL: url is not http:// or https://HOST/..., or too long; -ENOMEM; another
+ * negative errno when no thread can be made.
  */
-int dlf_report_open(struct dlf_report *report, const char *url, const char *proxy, const char *ca,
-                    size_t ca_size, struct dlf_err *err);
+int dlf_report_open(struct dlf_report **report, const char *url, const char *proxy, const char *ca,
+                    size_t ca_size, const struct dlf_manifest *manifest, struct dlf_err *err);
 
-/* Also of one that was never opened but is all zeros. */
-void dlf_report_close(struct dlf_report *report);
+/* Reports a state, with host name and uptime, some time soon; each once. Any thread; does not
+ * block. NULL: nobody asked for reports. */
+void dlf_report_say(struct dlf_report *report, enum dlf_report_state state);
+
+/*
+ * Waits until what was said is reported, for DLF_REPORT_MS at most. False: the thread still hangs,
+ * in a look-up of a name for example, and keeps its memory. The process must then end by _exit, for
+ * the thread uses what exit takes down.
+ */
+bool dlf_report_close(struct dlf_report *report);
 
 /*
  * Room for the request of a report: a URL and the query, whose values are of bounded length.
@@ -42,14 +57,7 @@ void dlf_report_close(struct dlf_report *report);
  * an empty one. Pure.
  */
 void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path, const char *host,
-                     const struct dlf_manifest *manifest, const char *state, uint64_t uptime_s);
-
-/*
- * GETs it with this machine's host name and uptime. state: "ready" (the boot is over), "detached"
- * (complete, the daemon stays) or "independent" (the loop device stands on RAM). Blocks for
- * DLF_REPORT_MS at most, and as long for names that nobody resolves.
- */
-void dlf_report_send(struct dlf_report *report, const struct dlf_manifest *manifest,
-                     const char *state);
+                     const char *image, uint64_t serial, enum dlf_report_state state,
+                     uint64_t uptime_s);
 
 #endif
