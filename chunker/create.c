@@ -7,16 +7,19 @@
 
 #include "chunker/build.h"
 #include "chunker/command.h"
+#include "chunker/contents.h"
 #include "chunker/create_boot.h"
 #include "chunker/create_options.h"
 #include "chunker/json.h"
 #include "chunker/log.h"
+#include "chunker/partitions.h"
 #include "chunker/signer.h"
 
 struct create {
     struct create_options options;
     struct create_boot boot;
     struct signer signer;
+    struct contents contents;
     bool changed;      /* a new version was published */
     bool signed_again; /* the version that is there got other signatures */
     struct dlf_manifest manifest;
@@ -73,6 +76,9 @@ static int build_and_publish(struct create *c, struct store *store, struct input
         return rc;
     rc = build_image(store, &library, input, &c->options.build, result, err);
     library_close(&library);
+    /* A pipe's size is known now. */
+    if (rc == 0 && !c->options.force)
+        rc = contents_check_size(&c->contents, input->path, input->size_bytes, err);
     if (rc < 0)
         return rc;
     rc = create_boot_make(&c->boot, store, &c->options, known ? &previous : NULL, &result->manifest,
@@ -197,6 +203,19 @@ static void print_summary(const struct create *c, const struct build_result *r)
     print_boot(c);
 }
 
+/* What nodes will make of it, where that is not what most want. */
+static void warn_of_contents(const struct create *c)
+{
+    if (c->contents.kind == CONTENTS_UNKNOWN && !c->options.force)
+        log_warning("%s: no file system is recognised in it, and nodes will have nothing to mount; "
+                    "--force says that this is meant",
+                    c->options.name);
+    if (c->contents.journal_dirty)
+        log_warning("%s: its journal is not replayed, as in a copy of a running machine: nodes "
+                    "mount it without, and see what was on the disk; e2fsck -f -p mends a copy",
+                    c->options.name);
+}
+
 static double now(void)
 {
     struct timespec ts;
@@ -218,6 +237,47 @@ static int create_in(struct create *c, struct input *input, struct build_result 
     return rc;
 }
 
+/* Takes the partition that was asked for. */
+static int choose_partition(const struct create *c, struct input *input, struct dlf_err *err)
+{
+    uint64_t start_bytes;
+    uint64_t size_bytes;
+    if (!c->options.partition)
+        return 0;
+    if (!input->seeks)
+        return dlf_fail(err, ESPIPE, "%s has no partitions to choose from: give a file or device",
+                        input->path);
+    int rc = partitions_find(input->fd, input->path, input->size_bytes, c->options.partition,
+                             &start_bytes, &size_bytes, err);
+    if (rc == 0)
+        input_select(input, start_bytes, size_bytes);
+    return rc;
+}
+
+/* What it is, and whether nodes can boot from it. */
+static int look_at_contents(struct create *c, struct input *input, struct dlf_err *err)
+{
+    char partitions[320] = "";
+    int rc;
+    if (input->seeks) {
+        rc = contents_look(&c->contents, input->fd, input->path, input->start_bytes,
+                           input->size_bytes, err);
+    } else {
+        const uint8_t *start = NULL;
+        ssize_t size = input_peek(input, &start, CONTENTS_LOOK_BYTES, err);
+        rc = size < 0 ? (int)size
+                      : contents_look_at_start(&c->contents, start, (size_t)size, input->path, err);
+    }
+    if (rc < 0 || c->options.force)
+        return rc;
+    if (c->contents.kind == CONTENTS_PARTITIONS && input->seeks)
+        partitions_text(input->fd, partitions, sizeof(partitions));
+    rc = contents_check(&c->contents, input->path, partitions, err);
+    return rc == 0 && input->size_known
+               ? contents_check_size(&c->contents, input->path, input->size_bytes, err)
+               : rc;
+}
+
 /* Everything behind the arguments. */
 static int create(struct create *c, struct build_result *result, struct dlf_err *err)
 {
@@ -228,10 +288,14 @@ static int create(struct create *c, struct build_result *result, struct dlf_err 
     if (rc < 0)
         return rc;
     rc = input_open(&input, c->options.image_path, err);
-    if (rc == 0) {
+    if (rc < 0)
+        return rc;
+    rc = choose_partition(c, &input, err);
+    if (rc == 0)
+        rc = look_at_contents(c, &input, err);
+    if (rc == 0)
         rc = create_in(c, &input, result, err);
-        input_close(&input);
-    }
+    input_close(&input);
     return rc;
 }
 
@@ -248,10 +312,12 @@ int command_create(int argc, char **argv)
     c.seconds = now() - start;
     if (rc == 0 && c.options.json)
         print_json(&c, &result);
-    if (rc == 0)
+    if (rc == 0) {
         print_summary(&c, &result);
-    else
+        warn_of_contents(&c);
+    } else {
         log_error("%s", err.msg);
+    }
     create_boot_free(&c.boot);
     signer_close(&c.signer);
     return rc < 0 ? EXIT_FAILED : command_flush(EXIT_OK);

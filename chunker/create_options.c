@@ -27,7 +27,9 @@ enum {
     OPT_BOOT_CODEC,
     OPT_BOOT_LEVEL,
     OPT_SIGN,
-    OPT_MIRROR
+    OPT_MIRROR,
+    OPT_PARTITION,
+    OPT_FORCE
 };
 
 static const struct option long_options[] = {
@@ -43,6 +45,8 @@ static const struct option long_options[] = {
     {"boot-level", required_argument, NULL, OPT_BOOT_LEVEL},
     {"sign", required_argument, NULL, OPT_SIGN},
     {"mirror", required_argument, NULL, OPT_MIRROR},
+    {"partition", required_argument, NULL, OPT_PARTITION},
+    {"force", no_argument, NULL, OPT_FORCE},
     {"json", no_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {NULL, 0, NULL, 0},
@@ -173,6 +177,12 @@ static int parse_option(struct parsing *parsing, int option, char **argv)
         return parse_mirror(o, optarg);
     case OPT_CUT:
         return parse_cut(o, optarg);
+    case OPT_PARTITION:
+        o->partition = optarg;
+        return EXIT_OK;
+    case OPT_FORCE:
+        o->force = true;
+        return EXIT_OK;
     case OPT_JSON:
         o->json = true;
         return EXIT_OK;

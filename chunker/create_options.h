@@ -15,6 +15,8 @@ struct create_options {
     const char *store_path; /* borrowed from argv, as the others */
     const char *name;
     const char *image_path;
+    const char *partition;                     /* number or name; NULL: the image is all of it */
+    bool force;                                /* whatever it holds */
     const char *profiles[CREATE_PROFILES_MAX]; /* traces */
     unsigned profile_count;
     bool profile_none; /* no boot pack, also when the version before has one */

@@ -1,7 +1,9 @@
-/* Which filesystem an image holds, as far as that decides how it is cut. Pure. */
+/* Which filesystem an image holds, as far as that decides how it is cut, and how long it is. Pure.
+ */
 #ifndef DLFUSE_CHUNKER_FILESYSTEM_H
 #define DLFUSE_CHUNKER_FILESYSTEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +15,12 @@ enum filesystem { FS_UNKNOWN, FS_EXT, FS_XFS, FS_SQUASHFS, FS_EROFS, FS_EROFS_CO
 #define FILESYSTEM_LOOK_BYTES 2048
 
 enum filesystem filesystem_detect(const uint8_t *start, size_t size);
+
+/* How long it is by its superblock; 0 when size is below FILESYSTEM_LOOK_BYTES, or it cannot be. */
+uint64_t filesystem_bytes(enum filesystem filesystem, const uint8_t *start, size_t size);
+
+/* An ext4 whose journal is to be replayed, as after a power cut. */
+bool filesystem_journal_dirty(enum filesystem filesystem, const uint8_t *start, size_t size);
 
 /* "ext4", "squashfs", ...; "unknown". */
 const char *filesystem_name(enum filesystem filesystem);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,6 +62,14 @@ void input_close(struct input *in)
     if (in->fd > STDIN_FILENO)
         close(in->fd);
     in->fd = -1;
+    free(in->peeked);
+    in->peeked = NULL;
+}
+
+void input_select(struct input *in, uint64_t start_bytes, uint64_t size_bytes)
+{
+    in->start_bytes = start_bytes;
+    in->size_bytes = size_bytes;
 }
 
 int input_extent(struct input *in, uint64_t from, uint64_t *start, uint64_t *end,
@@ -72,14 +81,18 @@ int input_extent(struct input *in, uint64_t from, uint64_t *start, uint64_t *end
     if (in->size_known && from >= in->size_bytes)
         return 0;
     if (in->finds_holes) {
-        data = lseek(in->fd, (off_t)from, SEEK_DATA);
+        data = lseek(in->fd, (off_t)(in->start_bytes + from), SEEK_DATA);
         if (data < 0 && errno == ENXIO)
             return 0;
         if (data >= 0)
             hole = lseek(in->fd, data, SEEK_HOLE);
         if (data < 0 || hole < 0)
             return dlf_fail(err, errno, "%s: cannot find data from byte %" PRIu64 " on: %s",
-                            in->path, from, strerror(errno));
+                            in->path, in->start_bytes + from, strerror(errno));
+        data -= (off_t)in->start_bytes;
+        hole -= (off_t)in->start_bytes;
+        if ((uint64_t)data >= in->size_bytes)
+            return 0;
     }
     *start = (uint64_t)data / CUT_BLOCK * CUT_BLOCK;
     *end = in->size_known ? ((uint64_t)hole + CUT_BLOCK - 1) / CUT_BLOCK * CUT_BLOCK : UINT64_MAX;
@@ -88,9 +101,33 @@ int input_extent(struct input *in, uint64_t from, uint64_t *start, uint64_t *end
     return *start < *end;
 }
 
+ssize_t input_peek(struct input *in, const uint8_t **data, size_t size, struct dlf_err *err)
+{
+    in->peeked = malloc(size);
+    ssize_t n = in->peeked ? io_read(in->fd, in->peeked, size) : -ENOMEM;
+    if (n < 0)
+        return dlf_fail(err, (int)-n, "%s: cannot read its start: %s", in->path, strerror((int)-n));
+    in->peeked_bytes = (size_t)n;
+    *data = in->peeked;
+    return n;
+}
+
+/* What was peeked at, then what comes. */
+static ssize_t read_on(struct input *in, uint8_t *data, size_t size)
+{
+    size_t part = in->peeked_bytes - in->peeked_used;
+    if (part > size)
+        part = size;
+    if (part)
+        memcpy(data, in->peeked + in->peeked_used, part);
+    in->peeked_used += part;
+    ssize_t n = part < size ? io_read(in->fd, data + part, size - part) : 0;
+    return n < 0 ? n : (ssize_t)part + n;
+}
+
 static ssize_t read_pipe(struct input *in, void *data, size_t size, struct dlf_err *err)
 {
-    ssize_t n = io_read(in->fd, data, size);
+    ssize_t n = read_on(in, data, size);
     if (n < 0)
         return dlf_fail(err, (int)-n, "%s: read error after byte %" PRIu64 ": %s", in->path,
                         in->read_bytes, strerror((int)-n));
@@ -109,12 +146,12 @@ ssize_t input_read(struct input *in, void *data, size_t size, uint64_t offset, s
 {
     if (!in->seeks)
         return read_pipe(in, data, size, err);
-    int rc = io_pread(in->fd, data, size, offset);
+    int rc = io_pread(in->fd, data, size, in->start_bytes + offset);
     if (rc == -EBADMSG)
         return dlf_fail(err, EBUSY, "%s became shorter while it was read; run again", in->path);
     if (rc < 0)
         return dlf_fail(err, -rc, "%s: cannot read %zu bytes at byte %" PRIu64 ": %s", in->path,
-                        size, offset, strerror(-rc));
+                        size, in->start_bytes + offset, strerror(-rc));
     return (ssize_t)size;
 }
 

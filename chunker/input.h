@@ -1,6 +1,6 @@
 /*
- * The image that is read: a regular file, a block device, or a pipe. Says where its data lies (as
- * far as the system knows) and reads it. One thread.
+ * The image that is read: a regular file, a block device, a partition of one of these, or a pipe.
+ * Says where its data lies (as far as the system knows) and reads it. One thread.
  */
 #ifndef DLFUSE_CHUNKER_INPUT_H
 #define DLFUSE_CHUNKER_INPUT_H
@@ -14,13 +14,17 @@
 
 struct input {
     int fd;
-    const char *path;    /* borrowed; "standard input" for "-" */
-    bool size_known;     /* false for a pipe until its end was read */
-    uint64_t size_bytes; /* valid when known */
-    bool seeks;          /* pread works */
-    bool finds_holes;    /* SEEK_DATA works */
-    uint64_t read_bytes; /* of a pipe, so far */
-    struct stat before;  /* as it was when opened */
+    const char *path;     /* borrowed; "standard input" for "-" */
+    bool size_known;      /* false for a pipe until its end was read */
+    uint64_t size_bytes;  /* valid when known */
+    bool seeks;           /* pread works */
+    bool finds_holes;     /* SEEK_DATA works */
+    uint64_t start_bytes; /* of a partition: where it begins; valid when seeks */
+    uint64_t read_bytes;  /* of a pipe, so far */
+    uint8_t *peeked;      /* of a pipe: read, and not given out yet; NULL: none */
+    size_t peeked_bytes;
+    size_t peeked_used;
+    struct stat before; /* as it was when opened */
 };
 
 /*
@@ -29,6 +33,13 @@ struct input {
  */
 int input_open(struct input *in, const char *path, struct dlf_err *err);
 void input_close(struct input *in);
+
+/* From now on only this part of it is there; size_bytes is its size. It must seek. */
+void input_select(struct input *in, uint64_t start_bytes, uint64_t size_bytes);
+
+/* The first bytes of a pipe, at most size, which input_read gives all the same; *data stays valid
+ * until then. Before the first input_read, once. The number, or a negative errno. */
+ssize_t input_peek(struct input *in, const uint8_t **data, size_t size, struct dlf_err *err);
 
 /*
  * The next data at or after from, as whole CUT_BLOCK blocks: [*start, *end), *end cut to the size.
