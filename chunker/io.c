@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) == 8, "images are larger than 2 GiB: -D_FILE_OFFSET_BITS=64");
+
 int io_pread(int fd, void *data, size_t size, uint64_t offset)
 {
     uint8_t *p = data;

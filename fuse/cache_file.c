@@ -10,6 +10,8 @@
 
 #include "fuse/cache_private.h"
 
+_Static_assert(sizeof(off_t) == 8, "images are larger than 2 GiB: -D_FILE_OFFSET_BITS=64");
+
 uint64_t dlf_cache_file_page(int fd)
 {
     struct stat st;

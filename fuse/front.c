@@ -136,7 +136,7 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     }
     if (size > sizeof(buffer))
         size = sizeof(buffer);
-    for (size_t i = (size_t)offset; i < FILES; i++) {
+    for (uint64_t i = (uint64_t)offset; i < FILES; i++) {
         struct stat st;
         fill_attr(front_of(req), files[i].ino, &st);
         size_t n =
@@ -204,7 +204,7 @@ static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void read_text(fuse_req_t req, size_t size, off_t offset, const char *text)
 {
     size_t length = strlen(text);
-    size_t from = (size_t)offset < length ? (size_t)offset : length;
+    size_t from = (uint64_t)offset < length ? (size_t)offset : length;
     size_t n = size < length - from ? size : length - from;
     /* A copy: the reader may close the file, and the text go away, before the reply returns. */
     char *copy = malloc(n + 1);

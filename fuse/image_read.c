@@ -32,7 +32,7 @@ static void list_locked(struct read_list *list, struct image_read *r)
 static void begin(struct image_read *r)
 {
     atomic_fetch_add_explicit(&r->image->reads_in_work, 1, memory_order_relaxed);
-    r->bytes = malloc(r->end - r->offset);
+    r->bytes = malloc((size_t)(r->end - r->offset));
     if (!r->bytes)
         dlf_read_fail(r, -ENOMEM);
     dlf_read_walk(r);
@@ -108,7 +108,7 @@ static bool add_piece(struct iovec *pieces, unsigned *count, const uint8_t *memo
     }
     if (*count == DLF_IMAGE_PIECES)
         return false;
-    pieces[(*count)++] = (struct iovec){.iov_base = (void *)memory, .iov_len = size};
+    pieces[(*count)++] = (struct iovec){.iov_base = (void *)memory, .iov_len = (size_t)size};
     return true;
 }
 

@@ -76,7 +76,7 @@ static void part_ready(struct dlf_waiter *waiter, int rc, const struct dlf_recor
         dlf_read_fail(r, rc);
     } else if (record) {
         memcpy(r->bytes + (part->from - r->offset), content + (part->from - record->offset),
-               part->to - part->from);
+               (size_t)(part->to - part->from));
     }
     if (last_of(r))
         dlf_read_walk(r);
@@ -172,7 +172,7 @@ static bool step(struct image_read *r)
         return step_page(r, spot.page);
     uint64_t to = spot.end < r->end ? spot.end : r->end;
     if (spot.kind == DLF_SPOT_HOLE)
-        memset(r->bytes + (r->cursor - r->offset), 0, to - r->cursor);
+        memset(r->bytes + (r->cursor - r->offset), 0, (size_t)(to - r->cursor));
     else if (!step_chunk(r, &spot, to))
         return false;
     r->cursor = to;
