@@ -54,6 +54,8 @@ void dlf_sched_take_inbox(struct dlf_sched *s)
         f->sequence = s->sequence++;
         f->not_before_ms = 0;
         f->tried = 0;
+        f->avoid = 0;
+        f->unreached = false;
         f->rounds = 0;
         f->taken = false;
         f->overtook = false;
@@ -99,6 +101,15 @@ static uint64_t class_not_before_ms(const struct dlf_sched *s, enum dlf_class cl
     return class == DLF_FILL ? (s->fill_next_us + 999) / 1000 : 0;
 }
 
+/* As dlf_source_choose. */
+static int choose_mirror(struct dlf_sched *s, const struct dlf_fetch *f, uint64_t *when)
+{
+    uint32_t down = dlf_source_down(s->source);
+    if (dlf_source_all(s->source) & ~(f->tried | f->avoid | down))
+        return dlf_source_choose(s->source, f->tried | f->avoid, when);
+    return dlf_source_choose(s->source, f->tried, when);
+}
+
 /*
  * The most urgent piece that may go now, and the mirror for it; NULL when there is none.
  * *wait_until becomes the time at which looking again makes sense, if that is sooner.
@@ -119,7 +130,7 @@ static struct dlf_fetch *pick(struct dlf_sched *s, unsigned *mirror, uint64_t *w
             continue;
         }
         if (when <= now) {
-            int m = dlf_source_choose(s->source, f->tried, &when);
+            int m = choose_mirror(s, f, &when);
             if (m >= 0 && dlf_run_may_bring(s, f, (unsigned)m))
                 continue; /* its first byte wakes us */
             if (m >= 0) {

@@ -81,6 +81,7 @@ struct dlf_fetch {
     uint64_t sequence;
     uint64_t not_before_ms;
     uint32_t tried; /* mirrors that failed since the last wait */
+    uint32_t avoid; /* and those that were silent: asked when no other one is left */
     unsigned rounds;
     bool unreached; /* one of tried did not answer, or not as a server of objects does */
     bool taken;

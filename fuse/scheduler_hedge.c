@@ -127,19 +127,16 @@ void dlf_fetch_end(struct dlf_sched *s, struct dlf_fetch *f, int rc, const uint8
     f->done(f, rc, bytes, err);
 }
 
-/*
- * The mirrors that a piece of a silent run is not asked of now: those that it failed at, and the
- * silent one where there is another that is up and has ranges.
- */
-static uint32_t left_out(const struct dlf_sched *s, const struct run *run,
-                         const struct dlf_fetch *f)
+/* The mirror that a piece of a silent run is not asked of now: the silent one, where there is
+ * another that is up and has ranges. It has not failed: that is tried's. */
+static uint32_t avoided(const struct dlf_sched *s, const struct run *run, const struct dlf_fetch *f)
 {
     uint32_t mirror = (uint32_t)1 << run->get.mirror;
     uint32_t others = dlf_source_all(s->source) & ~dlf_source_down(s->source) & ~f->tried & ~mirror;
     for (unsigned i = 0; others >> i; i++)
         if ((others >> i & 1) && dlf_source_sends_whole(s->source, i))
             others &= ~((uint32_t)1 << i);
-    return f->tried | (others ? mirror : 0);
+    return others ? mirror : 0;
 }
 
 static void ask_again(struct dlf_sched *s, struct hedge *h, const struct run *run,
@@ -154,7 +151,8 @@ static void ask_again(struct dlf_sched *s, struct hedge *h, const struct run *ru
     h->twin.class = DLF_DEMAND;
     h->twin.once = true;
     h->twin.twin = true;
-    h->twin.tried = left_out(s, run, f);
+    h->twin.tried = f->tried;
+    h->twin.avoid = avoided(s, run, f);
     h->twin.done = twin_done;
     f->hedge = h;
     f->hedged = true;
@@ -183,7 +181,7 @@ static void move_rest(struct dlf_sched *s, struct run *run)
         if (!f || f->hedged || f->twin)
             continue;
         dlf_run_drop(run, i);
-        f->tried = left_out(s, run, f);
+        f->avoid = avoided(s, run, f);
         dlf_sched_enqueue(s, f);
     }
 }

@@ -42,7 +42,8 @@ static void say_bad_object(struct dlf_sched *s, const struct dlf_err *err)
  */
 static bool not_worth_waiting(const struct dlf_sched *s, const struct dlf_fetch *f, int rc)
 {
-    bool bad = (rc == -ENOENT || rc == -EBADMSG) && f->tried == dlf_source_all(s->source);
+    bool bad =
+        (rc == -ENOENT || rc == -EBADMSG) && !f->unreached && f->tried == dlf_source_all(s->source);
     return bad || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
@@ -114,6 +115,7 @@ static void piece_failed(struct dlf_sched *s, struct dlf_fetch *f, unsigned mirr
         f->not_before_ms = *until_ms;
         f->rounds++;
         f->tried = 0;
+        f->avoid = 0;
         f->unreached = false;
     }
     dlf_sched_enqueue(s, f);
@@ -195,8 +197,8 @@ static void complete_pieces(struct run *run, const uint8_t *bytes)
 /* May f ride along with the run that begins with head? */
 static bool is_company(const struct dlf_fetch *head, const struct dlf_fetch *f, uint64_t now)
 {
-    return f->kind == head->kind && f->tried == head->tried && f->not_before_ms <= now &&
-           dlf_sha256_equal(&f->object, &head->object);
+    return f->kind == head->kind && f->tried == head->tried && f->avoid == head->avoid &&
+           f->not_before_ms <= now && dlf_sha256_equal(&f->object, &head->object);
 }
 
 static uint64_t end_of(const struct dlf_fetch *f)

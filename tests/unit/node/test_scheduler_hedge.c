@@ -185,6 +185,9 @@ struct together {
     struct bench b; /* first: pieces point to it */
     unsigned count;
     unsigned waited_for;
+    bool once;                      /* all but those */
+    const enum fake_answer *others; /* of the second mirror; NULL: right */
+    unsigned other_count;
 };
 
 static void submit_all(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
@@ -192,8 +195,11 @@ static void submit_all(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
 {
     struct piece *p = (struct piece *)fetch;
     const struct together *t = (const struct together *)p->bench;
-    for (unsigned i = 0; i < t->count; i++)
-        submit(p->bench, i, i < t->waited_for ? DLF_DEMAND : DLF_PREFETCH);
+    for (unsigned i = 0; i < t->count; i++) {
+        enum dlf_class class = i < t->waited_for ? DLF_DEMAND : DLF_PREFETCH;
+        prepare(p->bench, i, class)->fetch.once = t->once && class != DLF_DEMAND;
+        dlf_sched_submit(p->bench->sched, &p->bench->pieces[i].fetch);
+    }
     piece_done(fetch, rc, bytes, err);
 }
 
@@ -204,6 +210,8 @@ static void silent_together(struct together *t, unsigned mirrors)
     hedge_begin(b, mirrors);
     learn(b);
     fake_silent(b->source, KNOWN + 1, KNOWN + 1);
+    if (t->others)
+        fake_script(b->source, 1, t->others, t->other_count);
     struct piece *first = prepare(b, 60, DLF_DEMAND);
     first->fetch.done = submit_all;
     dlf_sched_submit(b->sched, &first->fetch);
@@ -232,6 +240,18 @@ static void test_the_rest_moves_to_another_mirror(void **state)
     silent_together(&t, 2);
     assert_int_equal(t.b.request_count, KNOWN + 3);
     assert_int_equal(t.b.requests[KNOWN + 2].mirror, 1);
+}
+
+/* A mirror that is silent has not failed: it may have what the other one lacks. */
+static void test_a_silent_mirror_has_not_failed(void **state)
+{
+    static const enum fake_answer missing[] = {FAKE_MISSING, FAKE_MISSING};
+    struct together t = {
+        .count = 17, .waited_for = 1, .once = true, .others = missing, .other_count = 2};
+    (void)state;
+    silent_together(&t, 2);
+    assert_int_equal(t.b.requests[KNOWN + 2].mirror, 1);
+    assert_int_equal(t.b.requests[KNOWN + 3].mirror, 0);
 }
 
 /* More than are asked for twice at a time: the others move, too. */
@@ -307,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_only_what_somebody_waits_for),
         cmocka_unit_test(test_the_rest_of_a_silent_request_moves),
         cmocka_unit_test(test_the_rest_moves_to_another_mirror),
+        cmocka_unit_test(test_a_silent_mirror_has_not_failed),
         cmocka_unit_test(test_many_wait_for_one_request),
         cmocka_unit_test(test_four_in_a_row),
         cmocka_unit_test(test_the_end_ends_both),
