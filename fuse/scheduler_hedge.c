@@ -1,7 +1,8 @@
 /*
- * Hedged requests: where a request brings nothing for longer than nearly all do, what somebody
- * waits for is asked for once more, on a new connection, of another mirror if one is up. What comes
- * first counts, the other request ends. The scheduler's thread only.
+ * Hedged requests: where a request brings nothing for longer than nearly all do, or gets no
+ * connection for longer than that should take, what somebody waits for is asked for once more, on a
+ * new connection, of another mirror if one is up. What comes first counts, the other request ends.
+ * The scheduler's thread only.
  *
  * The second request's piece is a twin, the scheduler's own; it lives in queue and runs as pieces
  * do, while the piece itself stays where it is. Either one's end takes the other out.
@@ -14,14 +15,14 @@
 #include "fuse/util.h"
 
 /*
- * Microseconds. Servers pause for some milliseconds now and then, and another request would meet
- * the same pause; what is lost on the way, Linux sends again after 200 ms at the soonest
- * (TCP_RTO_MIN).
+ * Microseconds from when the question is out. Servers pause for some milliseconds now and then, and
+ * another request would meet the same pause; what is lost on the way, Linux sends again after 200
+ * ms at the soonest (TCP_RTO_MIN).
  */
 #define SILENCE_MIN_US 50000
 
-/* While the usual is not known: a lost SYN is sent again after as long (RFC 6298), and a new
- * connection with TLS takes four round trips. */
+/* While the usual is not known, and for a new connection: a lost SYN is sent again after as long
+ * (RFC 6298), and with TLS it takes four round trips. */
 #define SILENCE_UNKNOWN_US 1000000
 #define ROUND_TRIPS_UNKNOWN 5
 
@@ -41,14 +42,20 @@ static uint64_t longer(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static uint64_t patience_us(const struct dlf_sched *s)
+/* For a connection, its name and its TLS. */
+static uint64_t patience_to_connect_us(const struct dlf_sched *s, uint64_t patience)
 {
     struct dlf_pace pace;
-    uint64_t usual = dlf_waits_p99(&s->waits);
-    if (usual)
-        return longer(usual, SILENCE_MIN_US);
     dlf_source_pace(s->source, &pace);
-    return longer(SILENCE_UNKNOWN_US, ROUND_TRIPS_UNKNOWN * pace.rtt_us);
+    patience = longer(patience, SILENCE_UNKNOWN_US);
+    return longer(patience, ROUND_TRIPS_UNKNOWN * pace.rtt_us);
+}
+
+/* For an answer, from when the question is out. */
+static uint64_t patience_us(const struct dlf_sched *s)
+{
+    uint64_t usual = dlf_waits_p99(&s->waits);
+    return usual ? longer(usual, SILENCE_MIN_US) : patience_to_connect_us(s, 0);
 }
 
 /* Where bytes have come: not sooner than at the speed that they had. */
@@ -220,6 +227,13 @@ static bool may_hedge(struct dlf_sched *s, const struct run *run)
            s->spent <= (IN_A_ROW - 1) * REQUESTS_A_HEDGE && idle_hedge(s) && somebody_waits(run);
 }
 
+/* 0: its question is not out yet. */
+static uint64_t silent_since_us(const struct dlf_sched *s, const struct run *run)
+{
+    bool heard = run->heard_us != run->begun_us;
+    return heard ? run->heard_us : dlf_source_sent_us(s->source, &run->get);
+}
+
 /*
  * Twice in a row: between the two looks the source has taken what was there, so that it is not this
  * thread that was late.
@@ -227,14 +241,16 @@ static bool may_hedge(struct dlf_sched *s, const struct run *run)
 static void look_at(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t patience,
                     uint64_t *wait_until)
 {
-    patience = patience_with_us(run, patience);
-    uint64_t when = (run->heard_us + patience + 999) / 1000;
-    if (now - run->heard_us < patience) {
+    uint64_t since = silent_since_us(s, run);
+    patience = since ? patience_with_us(run, patience) : patience_to_connect_us(s, patience);
+    since = since ? since : run->begun_us;
+    uint64_t when = (since + patience + 999) / 1000;
+    if (now < since + patience) {
         if (when < *wait_until)
             *wait_until = when;
     } else if (may_hedge(s, run)) {
         if (run->overdue)
-            hedge_run(s, run, now - run->heard_us);
+            hedge_run(s, run, now - since);
         run->overdue = true;
         *wait_until = 0;
     }

@@ -166,7 +166,8 @@ static void note_arrival(struct run *run, uint64_t offset, size_t size)
     if (run->marks[1].us)
         return;
     run->marks[0] = run->marks[1] = (struct mark){now, run->position};
-    dlf_hedge_note_wait(run->sched, run, now - run->begun_us);
+    uint64_t sent = dlf_source_sent_us(run->sched->source, &run->get);
+    dlf_hedge_note_wait(run->sched, run, now - (sent ? sent : run->begun_us));
 }
 
 static bool same_place(const struct dlf_fetch *a, const struct dlf_fetch *b)

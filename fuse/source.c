@@ -417,6 +417,7 @@ static int begin_request(struct transfer *t, const char *url)
     bool own = dlf_url_same_server(&p->url, url);
     t->answer = (struct dlf_answer){0};
     t->curl_error[0] = 0;
+    t->request_us = dlf_now_us();
     dlf_transfer_watch(t);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
@@ -575,11 +576,26 @@ void dlf_transfer_end(struct transfer *t, int rc)
     conclude(t, rc);
 }
 
-bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent)
+static struct transfer *transfer_of(const struct dlf_source *source, const struct dlf_get *get)
 {
     struct transfer *t = source->transfers;
     while (t->get != get)
         t++;
+    return t;
+}
+
+uint64_t dlf_source_sent_us(const struct dlf_source *source, const struct dlf_get *get)
+{
+    const struct transfer *t = transfer_of(source, get);
+    curl_off_t us = 0;
+    if (curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &us) != CURLE_OK || us <= 0)
+        return 0;
+    return t->request_us + (uint64_t)us;
+}
+
+bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, bool silent)
+{
+    struct transfer *t = transfer_of(source, get);
     if (source->waits_for_look_ups && !looked_up(t))
         return false;
     t->beaten = true;

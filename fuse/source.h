@@ -152,6 +152,12 @@ bool dlf_source_free_slot(const struct dlf_source *source);
 int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror);
 
 /*
+ * When the question of get, which runs, went out (dlf_now_us): names are looked up, a connection
+ * stands and has its TLS by then. 0: not yet.
+ */
+uint64_t dlf_source_sent_us(const struct dlf_source *source, const struct dlf_get *get);
+
+/*
  * Ends get, which runs, because another one was quicker: done gets -ECANCELED. silent: it had
  * brought nothing for long, and its mirror is to blame for that. Not from within a callback. False,
  * and it goes on, while its mirror's name is looked up and libcurl (before 7.87) would wait for

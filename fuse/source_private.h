@@ -53,6 +53,7 @@ struct transfer {
     bool pinned; /* to the mirror's last known address */
     unsigned hops;
     uint64_t begun_ms;
+    uint64_t request_us;    /* when its present request was begun */
     uint64_t bytes;         /* of bodies */
     uint64_t last_ms;       /* when bytes came last */
     unsigned patience;      /* the source's when it began: by that it is judged */

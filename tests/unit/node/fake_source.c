@@ -27,8 +27,9 @@ struct dlf_source {
     unsigned answer_count[DLF_MIRRORS_MAX];
     unsigned answered[DLF_MIRRORS_MAX];
     struct dlf_pace pace;
-    uint64_t drip;  /* bytes of a request that are sent at a time; 0: all */
-    unsigned drops; /* then it is held; 0: never */
+    uint64_t connect_us; /* before each question goes out */
+    uint64_t drip;       /* bytes of a request that are sent at a time; 0: all */
+    unsigned drops;      /* then it is held; 0: never */
     bool sends_whole[DLF_MIRRORS_MAX];
     bool silent[FAKE_REQUESTS_MAX];
     unsigned cancelled;
@@ -37,8 +38,9 @@ struct dlf_source {
     struct running {
         struct dlf_get *get;
         unsigned number; /* of the request */
-        uint64_t sent;   /* bytes, with a drip */
-        bool whole;      /* sent: from the object's first byte */
+        uint64_t begun_us;
+        uint64_t sent; /* bytes, with a drip */
+        bool whole;    /* sent: from the object's first byte */
     } running[RUNNING_MAX];
     unsigned running_count;
 };
@@ -156,8 +158,28 @@ int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
         (struct fake_request){.offset = get->offset, .length = get->length, .mirror = mirror};
     pthread_mutex_unlock(&s->lock);
     get->mirror = mirror;
-    s->running[s->running_count++] = (struct running){.get = get, .number = number};
+    s->running[s->running_count++] =
+        (struct running){.get = get, .number = number, .begun_us = dlf_now_us()};
     return 0;
+}
+
+uint64_t dlf_source_sent_us(const struct dlf_source *s, const struct dlf_get *get)
+{
+    struct dlf_source *source = (struct dlf_source *)s; /* the lock is part of what is asked */
+    uint64_t sent = 0;
+    pthread_mutex_lock(&source->lock);
+    for (unsigned i = 0; i < s->running_count; i++)
+        if (s->running[i].get == get)
+            sent = s->running[i].begun_us + s->connect_us;
+    pthread_mutex_unlock(&source->lock);
+    return sent <= dlf_now_us() ? sent : 0;
+}
+
+void fake_connect_time(struct dlf_source *s, uint64_t us)
+{
+    pthread_mutex_lock(&s->lock);
+    s->connect_us = us;
+    pthread_mutex_unlock(&s->lock);
 }
 
 bool dlf_source_cancel(struct dlf_source *s, const struct dlf_get *get, bool silent)

@@ -45,6 +45,9 @@ void fake_drip(struct dlf_source *source, uint64_t bytes, unsigned drops);
 /* What the source says that it measured; at first that it does not know. */
 void fake_pace(struct dlf_source *source, uint64_t rtt_us, uint64_t bytes_per_s);
 
+/* Questions go out so long after they were asked: it takes that to connect. */
+void fake_connect_time(struct dlf_source *source, uint64_t us);
+
 /* And that answers take so long of late; fake_pace sets it to the round trip. */
 void fake_answer_time(struct dlf_source *source, uint64_t answer_us);
 

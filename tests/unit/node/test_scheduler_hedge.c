@@ -98,6 +98,37 @@ static void test_what_is_usual_is_learnt(void **state)
     bench_end(&b);
 }
 
+/* A new connection takes its time, far away and with TLS: no silence, up to a second. */
+static void test_connecting_is_no_silence(void **state)
+{
+    struct bench b;
+    (void)state;
+    silent_begin(&b, 1);
+    uint64_t begin = dlf_now_ms();
+    fake_connect_time(b.source, 600000);
+    submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    uint64_t took = dlf_now_ms() - begin;
+    wait_done(&b, 1);
+    assert_true(took >= 650);
+    bench_end(&b);
+}
+
+static void test_no_connection_is_silence(void **state)
+{
+    struct bench b;
+    (void)state;
+    silent_begin(&b, 1);
+    uint64_t begin = dlf_now_ms();
+    fake_connect_time(b.source, 30000000);
+    submit(&b, 3, DLF_DEMAND);
+    wait_requests(&b, KNOWN + 2);
+    uint64_t took = dlf_now_ms() - begin;
+    wait_done(&b, 1);
+    assert_true(took >= 1000 && took < 10000);
+    bench_end(&b);
+}
+
 static void test_another_mirror_is_asked(void **state)
 {
     struct bench b;
@@ -320,6 +351,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_is_hedged_after_a_second),
         cmocka_unit_test(test_what_is_usual_is_learnt),
+        cmocka_unit_test(test_connecting_is_no_silence),
+        cmocka_unit_test(test_no_connection_is_silence),
         cmocka_unit_test(test_another_mirror_is_asked),
         cmocka_unit_test(test_the_first_may_still_win),
         cmocka_unit_test(test_a_second_one_that_fails_changes_nothing),
