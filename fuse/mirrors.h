@@ -67,6 +67,7 @@ struct dlf_attempt_failure {
     uint64_t bytes;          /* of the body that came before it failed */
     uint64_t retry_after_ms; /* what the mirror asked for; 0: nothing */
     bool slow;               /* given up for taking too long: it cost a reader seconds */
+    bool silent;             /* ended, because a second request was quicker: that cost little */
 };
 
 /*

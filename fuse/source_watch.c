@@ -84,7 +84,9 @@ static void mark_beaten(struct transfer *t, const struct dlf_attempt_failure *fa
         p->silences++;
         p->silent_ms = failure->now_ms;
     }
-    bool often = p->silences >= SILENCES_MAX && dlf_mirrors_other_up(mirrors, i);
+    /* One is enough where nothing came since it was down. */
+    bool often = (p->silences >= SILENCES_MAX || mirrors->at[i].failures_in_a_row) &&
+                 dlf_mirrors_other_up(mirrors, i);
     if (!often && !t->trial) {
         dlf_mirrors_blame(mirrors, i);
         return;
@@ -99,7 +101,8 @@ void dlf_transfer_mark(struct transfer *t, int rc)
     unsigned i = t->get->mirror;
     struct dlf_attempt_failure failure = {.begun_ms = t->begun_ms, .now_ms = dlf_now_ms()};
     failure.bytes = t->checked ? t->bytes : 0;
-    failure.slow = t->slow || t->silent;
+    failure.slow = t->slow;
+    failure.silent = t->silent;
     if (t->beaten) {
         mark_beaten(t, &failure);
     } else if (rc == 0 || rc == -ECANCELED) {

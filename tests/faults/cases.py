@@ -36,6 +36,7 @@ class Case:
     moved: tuple = ()  # counters of the status that cannot be 0; "a|b": not both
     still: tuple = ()  # counters that must be 0
     idle: float = 0  # seconds between the mount and the reads
+    settle: float = 0  # and between the reads and a look at the status
     boot: str = ""  # what the status says of the boot pack
     mirror: tuple = None  # the rules of a second server
     tls: str = ""  # the name of the first server's certificate
@@ -279,6 +280,8 @@ def first_bad(name, *rules, within=8, moved=("mirrors.0.failures",), **more):
 first_bad("refuses", "pack nth=1 away")
 first_bad("resets", "pack no-answer-reset")
 first_bad("is-silent", "pack stall", within=STALL_STANDBY_S + 6)
+# Two pauses in a row: it is down for a second, not for half a minute.
+case("mirror-pauses", "right", "pack for=2.5 stall", mirror=("any late ms=60",), within=12, settle=1.5, moved=("hedges_won", "mirrors.0.failures"), still=("mirrors.0.down_ms",))
 first_bad("stalls-in-body", "pack stall-body", within=STALL_STANDBY_S + 12)
 first_bad("drips", "pack drip-body rate=100", within=STALL_STANDBY_S + 12, moved=("failed_attempts",))
 first_bad("says-503", "any status code=503")

@@ -154,6 +154,33 @@ static void test_retry_after(void **state)
     assert_in_range(wait_of(&ms, 0, 1002), 5000, 7250);
 }
 
+/* Milliseconds for which mirror 0 is left alone after a silence at now_ms. */
+static uint64_t silence(struct dlf_mirrors *ms, uint64_t now_ms)
+{
+    struct dlf_attempt_failure silent = {.begun_ms = now_ms - 1, .now_ms = now_ms, .silent = true};
+    dlf_mirrors_failed(ms, 0, &silent);
+    assert_int_equal(dlf_mirrors_down(ms), 1);
+    return atomic_load(&ms->at[0].not_before_ms) - now_ms;
+}
+
+/* A pause is short, mostly: a mirror that answers again has its place again soon. */
+static void test_silences(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    static const uint64_t most_ms[] = {1000, 4000, 16000, 30000, 30000};
+    uint64_t now = 100000;
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t wait = silence(&ms, now);
+        assert_in_range(wait, most_ms[i] / 4 * 3, most_ms[i]);
+        now += wait;
+        assert_true(dlf_mirrors_answered(&ms, 0, now, 1000)); /* a probe: it says little */
+        now++;
+    }
+    dlf_mirrors_succeeded(&ms, 0, now);
+    assert_in_range(silence(&ms, now + 10), 750, 1000);
+}
+
 static void test_too_slow(void **state)
 {
     struct dlf_attempt_failure slow = {.begun_ms = 1000, .now_ms = 5000, .slow = true};
@@ -314,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_one_trial_at_a_time),
         cmocka_unit_test(test_much_before_it_broke),
         cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_silences),
         cmocka_unit_test(test_too_slow),
         cmocka_unit_test(test_nearer_one),
         cmocka_unit_test(test_local_network_has_an_order),
