@@ -1,6 +1,7 @@
 /* Reads header lines and compares them with what was asked. */
 #include "fuse/answer.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,6 +48,27 @@ static void keep_value(char *out, size_t room, const char *value)
         length = 0;
     memcpy(out, value, length);
     out[length] = 0;
+}
+
+/* What does not fit is no coding that anybody knows. */
+static void read_coding(struct dlf_answer *a, const char *value)
+{
+    char text[sizeof(a->coding)];
+    size_t n = 0;
+    keep_value(text, sizeof(text), value);
+    for (; text[n]; n++)
+        a->coding[n] = (char)tolower((unsigned char)text[n]);
+    a->coding[n] = 0;
+    if (!n)
+        strcpy(a->coding, "unreadable");
+    if (strcmp(a->coding, "identity") == 0)
+        a->coding[0] = 0;
+}
+
+static void read_transfer_encoding(struct dlf_answer *a, const char *value)
+{
+    a->transfer_coded = true;
+    a->chunked = strncasecmp(value, "chunked", 7) == 0 && !value[7 + strspn(value + 7, " \t\r\n")];
 }
 
 /* If-Range takes strong tags only: W/ stands for content that is merely equivalent. */
@@ -108,7 +130,7 @@ void dlf_answer_line(struct dlf_answer *a, const char *data, size_t size)
     else if (header_is(line, "Content-Range", &value))
         read_content_range(a, value);
     else if (header_is(line, "Content-Encoding", &value))
-        a->encoded = strstr(value, "identity") == NULL;
+        read_coding(a, value);
     else if (header_is(line, "Date", &value))
         a->has_date = read_date(value, &a->date_s);
     else if (header_is(line, "Retry-After", &value))
@@ -116,7 +138,7 @@ void dlf_answer_line(struct dlf_answer *a, const char *data, size_t size)
     else if (header_is(line, "Content-Length", &value))
         read_content_length(a, value);
     else if (header_is(line, "Transfer-Encoding", &value))
-        a->chunked = true;
+        read_transfer_encoding(a, value);
     else if (header_is(line, "ETag", &value))
         read_etag(a, value);
     else if (header_is(line, "Last-Modified", &value))
@@ -147,6 +169,8 @@ static int check_status(const struct dlf_answer *a, long status, struct dlf_err 
         return 0;
     if (status == 404 || status == 410)
         return dlf_fail(err, ENOENT, "HTTP status %ld: no such file", status);
+    if (status == 403)
+        return dlf_fail(err, ENOENT, "HTTP status 403: no such file, or this node may not read it");
     if (status == 416)
         return dlf_fail(err, EBADMSG, "HTTP status 416: the object is too short");
     if (status == 401 || status == 407)
@@ -156,18 +180,37 @@ static int check_status(const struct dlf_answer *a, long status, struct dlf_err 
     return dlf_fail(err, EIO, "HTTP status %ld", status);
 }
 
-static int check_head(const struct dlf_answer *a, long status, struct dlf_err *err)
+static int refuse_coding(const struct dlf_answer *a, struct dlf_err *err)
 {
-    int rc = check_status(a, status, err);
-    if (rc == 0 && a->encoded)
-        rc = dlf_fail(err, EBADMSG, "the answer is Content-Encoded, though not asked for");
-    return rc;
+    return dlf_fail(err, EBADMSG, "the answer is Content-Encoded (%s), though not asked for",
+                    a->coding);
+}
+
+/* Is the coding what the file's name says that it is made of? Apache's AddEncoding and the metadata
+ * of object stores call it so. */
+static bool coding_is_the_files(const char *coding, const char *name)
+{
+    static const struct {
+        const char *coding, *suffix;
+    } known[] = {{"gzip", ".gz"},     {"x-gzip", ".gz"}, {"gzip", ".tgz"}, {"x-gzip", ".tgz"},
+                 {"zstd", ".zst"},    {"br", ".br"},     {"xz", ".xz"},    {"x-xz", ".xz"},
+                 {"x-bzip2", ".bz2"}, {"bzip2", ".bz2"}, {"lz4", ".lz4"},  {"x-lz4", ".lz4"}};
+    size_t length = strcspn(name, "?#");
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        size_t n = strlen(known[i].suffix);
+        if (strcmp(known[i].coding, coding) == 0 && length > n &&
+            strncasecmp(name + length - n, known[i].suffix, n) == 0)
+            return true;
+    }
+    return false;
 }
 
 int dlf_answer_check(const struct dlf_answer *a, long status, const struct dlf_question *q,
                      uint64_t *position, bool *whole, struct dlf_err *err)
 {
-    int rc = check_head(a, status, err);
+    int rc = check_status(a, status, err);
+    if (rc == 0 && a->coding[0])
+        rc = refuse_coding(a, err);
     if (rc < 0)
         return rc;
     if (status == 200) {
@@ -186,10 +229,13 @@ int dlf_answer_check(const struct dlf_answer *a, long status, const struct dlf_q
     return 0;
 }
 
-int dlf_answer_check_plain(const struct dlf_answer *a, long status, uint64_t offset,
-                           uint64_t *position, struct dlf_plain_file *file, struct dlf_err *err)
+int dlf_answer_check_plain(const struct dlf_answer *a, long status, const char *name,
+                           uint64_t offset, uint64_t *position, struct dlf_plain_file *file,
+                           struct dlf_err *err)
 {
-    int rc = check_head(a, status, err);
+    int rc = check_status(a, status, err);
+    if (rc == 0 && a->coding[0] && !coding_is_the_files(a->coding, name))
+        rc = refuse_coding(a, err);
     if (rc < 0)
         return rc;
     if (status == 206 && !offset)
@@ -198,10 +244,13 @@ int dlf_answer_check_plain(const struct dlf_answer *a, long status, uint64_t off
                           a->range_to + 1 != a->total))
         return dlf_fail(err, EBADMSG, "wrong or no Content-Range for the bytes from %" PRIu64 " on",
                         offset);
-    if (status == 200 && (!a->has_length || a->chunked))
+    bool length_counts = a->has_length && !a->transfer_coded;
+    if (status == 200 && !length_counts && !a->chunked)
         return dlf_fail(err, EBADMSG,
-                        "the answer has no Content-Length: nobody could tell when it is complete");
-    file->size = status == 206 ? a->total : a->length;
+                        "the answer has no Content-Length, nor does it come in chunks: nobody "
+                        "could tell when it is complete");
+    uint64_t length = length_counts ? a->length : DLF_SIZE_UNKNOWN;
+    file->size = status == 206 ? a->total : length;
     memcpy(file->validator, a->etag[0] ? a->etag : a->modified, sizeof(file->validator));
     *position = status == 206 ? offset : 0;
     return 0;

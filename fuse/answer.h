@@ -17,7 +17,7 @@ struct dlf_answer {
     bool has_range; /* a Content-Range that can be used */
     uint64_t range_from;
     uint64_t range_to; /* the last byte */
-    bool encoded;      /* Content-Encoding that is not identity */
+    char coding[16];   /* Content-Encoding, in lower case; "": none, or identity */
     bool has_date;
     int64_t date_s; /* the server's clock, seconds since 1970 */
     bool retry_seconds_given;
@@ -27,14 +27,18 @@ struct dlf_answer {
     uint64_t total;
     bool has_length; /* Content-Length, which is the body's unless a Transfer-Encoding is there */
     uint64_t length;
-    bool chunked;       /* Transfer-Encoding */
-    char etag[128];     /* a strong one; "": none, or none that fits */
-    char modified[128]; /* Last-Modified; the same */
+    bool transfer_coded; /* Transfer-Encoding, any: then Content-Length says nothing */
+    bool chunked;        /* and just that one: the last chunk says that it is the last */
+    char etag[128];      /* a strong one; "": none, or none that fits */
+    char modified[128];  /* Last-Modified; the same */
 };
+
+/* It comes in chunks, and nobody knows how many. */
+#define DLF_SIZE_UNKNOWN UINT64_MAX
 
 /* What an answer says of its object, for one that has no digest to hold it against. */
 struct dlf_plain_file {
-    uint64_t size;       /* of the whole object */
+    uint64_t size;       /* of the whole object, or DLF_SIZE_UNKNOWN */
     char validator[128]; /* a strong ETag, else Last-Modified; "": it has neither */
 };
 
@@ -59,7 +63,8 @@ bool dlf_status_redirects(long status);
 
 /*
  * Is this the answer to the question? 0: *position is the offset in the object of the body's first
- * byte, *whole that all of the object comes though a range was asked for. -ENOENT: no such object.
+ * byte, *whole that all of the object comes though a range was asked for. -ENOENT: no such object,
+ * or it is not for us (403): stores that do not let everybody list them say the same of both.
  * -EBADMSG: it does not fit the question. -EIO: any other status.
  */
 int dlf_answer_check(const struct dlf_answer *answer, long status,
@@ -69,10 +74,13 @@ int dlf_answer_check(const struct dlf_answer *answer, long status,
 /*
  * The same for a plain file from offset to its end. A 206 must be for just that; a 200 brings the
  * file from its start, because it is another one than If-Range named or the server does no ranges.
- * The answer must say how long the file is: else -EBADMSG, for nobody could tell when it is
- * complete. *file and *position are untouched on failure.
+ * The answer must say how long the file is, or come in chunks: else -EBADMSG, for nobody could tell
+ * when it is complete. name, of the file as it was asked for, perhaps with a query: a server may
+ * call gzip's output Content-Encoded, but then it must be called NAME.gz, so that it is as it lies
+ * there. *file and *position are untouched on failure.
  */
-int dlf_answer_check_plain(const struct dlf_answer *answer, long status, uint64_t offset,
-                           uint64_t *position, struct dlf_plain_file *file, struct dlf_err *err);
+int dlf_answer_check_plain(const struct dlf_answer *answer, long status, const char *name,
+                           uint64_t offset, uint64_t *position, struct dlf_plain_file *file,
+                           struct dlf_err *err);
 
 #endif

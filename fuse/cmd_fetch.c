@@ -63,12 +63,15 @@ static int refuse(struct fetch *f, int rc)
 static int begin_file(struct fetch *f)
 {
     f->first = f->answer;
-    if (f->options.room_bytes && f->first.size > f->options.room_bytes)
+    bool known = f->first.size != DLF_SIZE_UNKNOWN;
+    if (known && f->options.room_bytes && f->first.size > f->options.room_bytes)
         return refuse(f, dlf_fail(&f->err, ENOSPC,
                                   "the file has %" PRIu64 " bytes, there is room for %" PRIu64,
                                   f->first.size, f->options.room_bytes));
-    if (!f->options.quiet)
+    if (!f->options.quiet && known)
         dlf_info("%s: %" PRIu64 " bytes", f->shown, f->first.size);
+    else if (!f->options.quiet)
+        dlf_info("%s: the server does not say how many bytes", f->shown);
     return 0;
 }
 
@@ -77,7 +80,10 @@ static int compare_answers(struct fetch *f)
     f->compared = true;
     if (!f->have)
         return begin_file(f);
-    if (f->answer.size != f->first.size || strcmp(f->answer.validator, f->first.validator) != 0)
+    if (f->first.size == DLF_SIZE_UNKNOWN)
+        f->first.size = f->answer.size;
+    if ((f->answer.size != f->first.size && f->answer.size != DLF_SIZE_UNKNOWN) ||
+        strcmp(f->answer.validator, f->first.validator) != 0)
         return refuse(f, dlf_fail(&f->err, ESTALE, "the file changed after %" PRIu64 " bytes of it",
                                   f->have));
     return 0;
@@ -85,6 +91,11 @@ static int compare_answers(struct fetch *f)
 
 static int write_all(struct fetch *f, const uint8_t *bytes, size_t size)
 {
+    uint64_t room = f->options.room_bytes;
+    if (room && f->have + size > room)
+        return refuse(
+            f, dlf_fail(&f->err, ENOSPC,
+                        "the file has more than %" PRIu64 " bytes, there is no room for it", room));
     while (size) {
         ssize_t n = write(f->fd, bytes, size);
         if (n < 0 && errno == EINTR)
@@ -246,12 +257,12 @@ static int read_sums(struct fetch *f, const char *path, const char *text, size_t
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(f->name, "?"), f->name);
     int64_t body = dlf_trust_text(&f->options.trust, DLF_SIGNS_SUMS, text, size, signed_by, &why);
     if (body < 0)
-        return dlf_fail(&f->err, (int)-body, "%s%s: %s", dlf_source_mirror_base(f->source, 0), path,
-                        why.msg);
+        return dlf_fail(&f->err, (int)-body, "%s%.*s: %s", dlf_source_mirror_base(f->source, 0),
+                        (int)strcspn(path, "?"), path, why.msg);
     int rc = dlf_sums_find(text, (size_t)body, name, &f->wanted, &why);
     if (rc < 0)
-        return dlf_fail(&f->err, -rc, "%s%s: refused: %s", dlf_source_mirror_base(f->source, 0),
-                        path, why.msg);
+        return dlf_fail(&f->err, -rc, "%s%.*s: refused: %s", dlf_source_mirror_base(f->source, 0),
+                        (int)strcspn(path, "?"), path, why.msg);
     if (!f->options.quiet)
         dlf_info("%s: its sums are signed by key %s", f->shown, signed_by);
     return 0;

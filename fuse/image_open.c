@@ -36,20 +36,27 @@ static const char *file_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static int add_location(struct locations *at, const char *url, struct dlf_err *err)
+/* given: with a query, perhaps. It goes with the base, and so with each request to that mirror: a
+ * token opens the objects, too. */
+static int add_location(struct locations *at, const char *given, struct dlf_err *err)
 {
     struct dlf_url parts;
     char shown[DLF_URL_MAX];
-    dlf_url_shown(shown, sizeof(shown), url);
+    char url[DLF_URL_MAX];
+    const char *query = given + strcspn(given, "?#");
+    dlf_url_shown(shown, sizeof(shown), given);
+    if (strncmp(given, "http://", 7) != 0 && strncmp(given, "https://", 8) != 0)
+        return dlf_fail(err, EINVAL, "%s: not an http:// or https:// URL", shown);
+    if (strlen(given) >= DLF_URL_MAX)
+        return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", shown);
+    snprintf(url, sizeof(url), "%.*s", (int)(query - given), given);
     const char *slash = strrchr(url, '/');
     size_t suffix = strlen(DLF_MANIFEST_SUFFIX);
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return dlf_fail(err, EINVAL, "%s: not an http:// or https:// URL", shown);
     size_t length = strlen(slash + 1);
     if (slash - url < 8 || length <= suffix ||
         strcmp(slash + 1 + length - suffix, DLF_MANIFEST_SUFFIX) != 0)
         return dlf_fail(err, EINVAL, "%s: the URL must end in /NAME" DLF_MANIFEST_SUFFIX, shown);
-    if (strlen(url) >= DLF_URL_MAX || length >= DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX))
+    if (length >= DLF_NAME_MAX + sizeof(DLF_MANIFEST_SUFFIX))
         return dlf_fail(err, EINVAL, "%.80s...: the URL is too long", shown);
     if (!dlf_url_split(&parts, url))
         return dlf_fail(err, EINVAL, "%s: not the URL of a server", shown);
@@ -61,9 +68,10 @@ static int add_location(struct locations *at, const char *url, struct dlf_err *e
                         at->path);
     if (at->count == DLF_MIRRORS_MAX)
         return dlf_fail(err, EINVAL, "%s: at most %d mirrors", shown, DLF_MIRRORS_MAX);
-    at->bases[at->count] = strndup(url, (size_t)(path - url));
-    if (!at->bases[at->count])
+    if (asprintf(&at->bases[at->count], "%.*s%s", (int)(path - url), url, query) < 0) {
+        at->bases[at->count] = NULL;
         return dlf_fail(err, ENOMEM, "out of memory");
+    }
     at->count++;
     return 0;
 }

@@ -31,6 +31,9 @@
 
 #define REDIRECTS_MAX 5
 
+/* Bytes of the URL that a redirect goes to: signed ones hold a policy and a token of some KiB. */
+#define REDIRECT_URL_MAX ((size_t)16 << 10)
+
 /* Bytes of a redirect's own body that are read past, so that its connection can be used again. */
 #define REDIRECT_BODY_MAX ((uint64_t)64 << 10)
 
@@ -115,8 +118,10 @@ void dlf_source_free(struct dlf_source *source)
     if (!source)
         return;
     dlf_source_close(source);
-    for (unsigned i = 0; i < source->mirrors.count; i++)
+    for (unsigned i = 0; i < source->mirrors.count; i++) {
         free(source->places[i].base);
+        free(source->places[i].query);
+    }
     curl_slist_free_all(source->headers);
     pthread_mutex_destroy(&source->wake_lock);
     free(source->probe_path);
@@ -172,7 +177,7 @@ static int check_answer(struct transfer *t)
 {
     const struct dlf_get *get = t->get;
     struct dlf_question question = {.offset = get->offset, .length = get->length};
-    int rc = get->plain ? dlf_answer_check_plain(&t->answer, status_of(t), get->offset,
+    int rc = get->plain ? dlf_answer_check_plain(&t->answer, status_of(t), get->path, get->offset,
                                                  &t->position, get->plain, &t->err)
                         : dlf_answer_check(&t->answer, status_of(t), &question, &t->position,
                                            &t->whole, &t->err);
@@ -435,8 +440,9 @@ static int begin_request(struct transfer *t, const char *url)
 static int ask_mirror(struct transfer *t)
 {
     char url[DLF_URL_MAX + 128];
-    snprintf(url, sizeof(url), "%s%s", t->source->places[t->get->mirror].base, t->get->path);
-    return begin_request(t, url);
+    const struct place *p = &t->source->places[t->get->mirror];
+    int n = snprintf(url, sizeof(url), "%s%s%s", p->base, t->get->path, p->query);
+    return n < (int)sizeof(url) ? begin_request(t, url) : -EIO;
 }
 
 int dlf_transfer_start(struct dlf_source *source, struct dlf_get *get, unsigned mirror, bool probe)
@@ -469,19 +475,27 @@ int dlf_source_start(struct dlf_source *source, struct dlf_get *get, unsigned mi
     return dlf_transfer_start(source, get, mirror, false);
 }
 
+/* Begins the request that a redirect asks for. */
+static int go_to(struct transfer *t, const char *to)
+{
+    char *url = strdup(to); /* it is the handle's, which is used again */
+    t->pinned = false;
+    int rc = url ? begin_request(t, url) : -ENOMEM;
+    free(url);
+    return rc;
+}
+
 /* Goes to where the answer sends us. 0: on its way; else the transfer has failed. */
 static int follow(struct transfer *t)
 {
     const struct place *p = &t->source->places[t->get->mirror];
     const char *to = NULL;
     char shown[DLF_URL_MAX];
-    char url[DLF_URL_MAX];
     curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &to);
     if (!to)
         return dlf_fail(&t->err, EIO, "HTTP status %ld without a Location", status_of(t));
     dlf_url_shown(shown, sizeof(shown), to);
-    shown[strcspn(shown, "?")] = 0; /* what comes behind may be a ticket */
-    if (strlen(to) >= sizeof(url))
+    if (strlen(to) >= REDIRECT_URL_MAX)
         return dlf_fail(&t->err, EIO, "redirects to a URL that is too long: %.80s...", shown);
     if (strncasecmp(to, "https://", 8) != 0 && strncasecmp(to, "http://", 7) != 0)
         return dlf_fail(&t->err, EIO, "redirects to %.300s, which is not HTTP", shown);
@@ -491,9 +505,7 @@ static int follow(struct transfer *t)
     if (t->hops++ == REDIRECTS_MAX)
         return dlf_fail(&t->err, EIO, "more than %d redirects, the last one to %.300s",
                         REDIRECTS_MAX, shown);
-    snprintf(url, sizeof(url), "%s", to);
-    t->pinned = false;
-    if (begin_request(t, url) < 0)
+    if (go_to(t, to) < 0)
         return dlf_fail(&t->err, EIO, "libcurl does not follow to %.300s", shown);
     return 0;
 }
@@ -548,7 +560,7 @@ static int outcome(struct transfer *t, CURLcode code)
         if (rc < 0)
             return rc;
     }
-    if (get->plain && t->position != get->plain->size)
+    if (get->plain && get->plain->size != DLF_SIZE_UNKNOWN && t->position != get->plain->size)
         return dlf_fail(&t->err, EIO, "the answer ends at byte %" PRIu64 " of %" PRIu64,
                         t->position, get->plain->size);
     if (get->length && !(t->whole && t->position >= end_of_range(get)))

@@ -96,7 +96,8 @@ struct dlf_get {
 };
 
 struct dlf_source_config {
-    const char *const *bases; /* mirrors' URLs, each ending in '/' */
+    const char *const *bases; /* mirrors' URLs, each ending in '/', or that and a query, which
+                                 all of its requests get */
     unsigned count;
     unsigned most;          /* transfers at a time */
     unsigned stall_ms;      /* a transfer with no byte for so long is ended */

@@ -16,9 +16,18 @@ bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool pri
     char shown[DLF_URL_MAX];
     if (i == DLF_MIRRORS_MAX)
         return false;
+    size_t length = strcspn(base, "?#");
     dlf_url_shown(shown, sizeof(shown), base);
-    if (!dlf_url_split(&p->url, base) || !(p->base = strdup(shown)))
+    if (!dlf_url_split(&p->url, base))
         return false;
+    p->base = strdup(shown);
+    p->query =
+        base[length] == '?' ? strndup(base + length, strcspn(base + length, "#")) : strdup("");
+    if (!p->base || !p->query) {
+        free(p->base);
+        free(p->query);
+        return false;
+    }
     p->private = private;
     source->mirrors.count++;
     return true;

@@ -20,7 +20,8 @@
 
 /* A mirror's address. */
 struct place {
-    char *base; /* the URL without credentials, ends in '/' */
+    char *base;  /* the URL without credentials, ends in '/' */
+    char *query; /* behind each request's path: "", or '?' and a secret, perhaps */
     struct dlf_url url;
     char address[64];   /* where it was last reached */
     bool resolve_again; /* what libcurl remembers of its name did not help */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fuse/log.h"
 #include "fuse/source_private.h"
@@ -57,7 +58,8 @@ static void say_failure(struct transfer *t)
         return;
     p->said_ms = now;
     p->said_down = true;
-    dlf_warn("%s%s: %s; trying again", p->base, t->get->path, t->err.msg);
+    dlf_warn("%s%.*s: %s; trying again", p->base, (int)strcspn(t->get->path, "?"), t->get->path,
+             t->err.msg);
 }
 
 /* A transfer that was fast takes back what one that was too slow allowed. */

@@ -29,7 +29,8 @@ static void whole_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     w->rc = rc;
     w->finished = true;
     if (rc < 0)
-        dlf_fail(w->err, -rc, "%s%s: %s", w->err->msg, get->path, err->msg);
+        dlf_fail(w->err, -rc, "%s%.*s: %s", w->err->msg, (int)strcspn(get->path, "?"), get->path,
+                 err->msg);
 }
 
 static int64_t get_whole_from(struct dlf_source *source, unsigned mirror, const char *path,
@@ -44,8 +45,8 @@ static int64_t get_whole_from(struct dlf_source *source, unsigned mirror, const 
     dlf_fail(&at, EIO, "%s", source->places[mirror].base);
     int rc = dlf_source_start(source, &w.get, mirror);
     if (rc < 0)
-        dlf_fail(&at, EIO, "%s%s: libcurl does not start a transfer", source->places[mirror].base,
-                 path);
+        dlf_fail(&at, EIO, "%s%.*s: libcurl does not start a transfer", source->places[mirror].base,
+                 (int)strcspn(path, "?"), path);
     while (rc == 0 && !w.finished)
         dlf_source_poll(source, 1000);
     rc = rc < 0 ? rc : w.rc;

@@ -37,7 +37,8 @@ void dlf_url_shown(char *out, size_t room, const char *url)
     struct span credentials;
     struct span server;
     find_authority(url, &credentials, &server);
-    snprintf(out, room, "%.*s%s", (int)(credentials.begin - url), url, server.begin);
+    snprintf(out, room, "%.*s%.*s", (int)(credentials.begin - url), url,
+             (int)strcspn(server.begin, "?#"), server.begin);
 }
 
 static int hex_digit(char c)

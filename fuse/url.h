@@ -1,6 +1,6 @@
 /*
- * URLs of mirrors: their parts, and how they may be shown: without the user name and password that
- * they may carry. Pure.
+ * URLs of mirrors: their parts, and how they may be shown: without the user name, the password and
+ * the query that they may carry. Pure.
  */
 #ifndef DLFUSE_FUSE_URL_H
 #define DLFUSE_FUSE_URL_H
@@ -26,13 +26,14 @@ bool dlf_url_split(struct dlf_url *parts, const char *url);
 bool dlf_url_same_server(const struct dlf_url *parts, const char *url);
 
 /*
- * What of url, which dlf_url_split takes and which has a path, lies below the store: what follows
- * its last '/'. But a manifest in releases/ID/ or groups/GROUP/ belongs to the store that has these
- * directories (docs/FORMAT.md), and they are a part of it. Points into url.
+ * What of url, which dlf_url_split takes and which has a path and no query, lies below the store:
+ * what follows its last '/'. But a manifest in releases/ID/ or groups/GROUP/ belongs to the store
+ * that has these directories (docs/FORMAT.md), and they are a part of it. Points into url.
  */
 const char *dlf_url_below_store(const char *url);
 
-/* Copies url without "user:password@", cut off where out has no more room. */
+/* Copies url without "user:password@" and without what follows '?' or '#', which may be a token;
+ * cut off where out has no more room. */
 void dlf_url_shown(char *out, size_t room, const char *url);
 
 #endif

@@ -197,7 +197,8 @@ dlfuse_report() {
     report=$(dlfuse_option report) || return 0
     read -r host </proc/sys/kernel/hostname
     host=$(echo "$host" | sed 's/[^A-Za-z0-9.-]/_/g')
-    name=${2##*/}
+    name=${2%%[?#]*}
+    name=${name##*/}
     up=$(dlfuse_uptime)
     case $report in *'?'*) report="$report&" ;; *) report="$report?" ;; esac
     options=timeout=5
@@ -281,11 +282,11 @@ dlfuse_fetch_into() {
     return 1
 }
 
-# Where else a whole image may lie.
+# Where else a whole image may lie. What opens the manifest, a query, opens its neighbours.
 dlfuse_full_urls() {
-    local urls
+    local urls manifest="${1%%[?#]*}"
     urls=$(dlfuse_options full)
-    echo "${urls:-${1%.dlfuse}.img}"
+    echo "${urls:-${manifest%.dlfuse}.img${1#"$manifest"}}"
 }
 
 # dlfuse_begins URL: does anything come from there? One byte is asked of it.

@@ -55,16 +55,17 @@ static void test_a_new_status_line_forgets(void **state)
     take(&a, "Content-Length: 3\r\n");
     take(&a, "ETag: \"x\"\r\n");
     assert_true(a.has_length && a.has_total && a.etag[0]);
-    assert_true(a.has_range && a.encoded && dlf_answer_retry_after_ms(&a) == 3000);
+    assert_true(a.has_range && a.coding[0] && dlf_answer_retry_after_ms(&a) == 3000);
     take(&a, "HTTP/1.1 200 OK\r\n");
     assert_true(!a.has_length && !a.has_total && !a.etag[0]);
-    assert_true(!a.has_range && !a.encoded && dlf_answer_retry_after_ms(&a) == 0);
+    assert_true(!a.has_range && !a.coding[0] && dlf_answer_retry_after_ms(&a) == 0);
 }
 
 static int check_status(long status, uint64_t length, bool encoded, bool *whole)
 {
     const struct dlf_question q = {.offset = 0, .length = length};
-    struct dlf_answer a = {.encoded = encoded};
+    struct dlf_answer a = {0};
+    strcpy(a.coding, encoded ? "gzip" : "");
     struct dlf_err err = {""};
     uint64_t position;
     int rc = dlf_answer_check(&a, status, &q, &position, whole, &err);
@@ -83,9 +84,10 @@ static void test_statuses(void **state)
     assert_int_equal(check_status(200, 0, true, &whole), -EBADMSG);
     assert_int_equal(check_status(206, 0, false, &whole), -EBADMSG);
     assert_int_equal(check_status(404, 10, false, &whole), -ENOENT);
+    assert_int_equal(check_status(403, 10, false, &whole), -ENOENT);
     assert_int_equal(check_status(410, 10, false, &whole), -ENOENT);
     assert_int_equal(check_status(416, 10, false, &whole), -EBADMSG);
-    static const long broken[] = {0, 100, 204, 302, 304, 400, 401, 403, 407, 429, 500, 503, 999};
+    static const long broken[] = {0, 100, 204, 302, 304, 400, 401, 407, 429, 500, 503, 999};
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
         assert_int_equal(check_status(broken[i], 10, false, &whole), -EIO);
     assert_true(dlf_status_redirects(301) && dlf_status_redirects(308));
@@ -93,7 +95,7 @@ static void test_statuses(void **state)
 }
 
 /* What an answer of a plain file comes to, from offset 100 on where it is a 206. */
-static int check_plain(long status, uint64_t offset, const char *lines[],
+static int check_named(long status, const char *name, uint64_t offset, const char *lines[],
                        struct dlf_plain_file *file)
 {
     struct dlf_answer a = {0};
@@ -102,12 +104,18 @@ static int check_plain(long status, uint64_t offset, const char *lines[],
     for (; *lines; lines++)
         take(&a, *lines);
     *file = (struct dlf_plain_file){.size = 7};
-    int rc = dlf_answer_check_plain(&a, status, offset, &position, file, &err);
+    int rc = dlf_answer_check_plain(&a, status, name, offset, &position, file, &err);
     if (rc < 0)
         assert_true(position == 7 && file->size == 7 && err.msg[0]);
     else
         assert_int_equal(position, status == 206 ? offset : 0);
     return rc;
+}
+
+static int check_plain(long status, uint64_t offset, const char *lines[],
+                       struct dlf_plain_file *file)
+{
+    return check_named(status, "root.img", offset, lines, file);
 }
 
 static int plain(long status, uint64_t offset, const char *line)
@@ -144,12 +152,61 @@ static void test_plain_files(void **state)
     assert_int_equal(plain(404, 0, "Content-Length: 1000\r\n"), -ENOENT);
     assert_int_equal(plain(416, 100, "Content-Range: bytes */50\r\n"), -EBADMSG);
     assert_int_equal(plain(503, 0, "Content-Length: 1000\r\n"), -EIO);
+    assert_int_equal(plain(403, 0, "Content-Length: 1000\r\n"), -ENOENT);
+}
 
+/* The last chunk says that it is the last; a Content-Length beside chunks says nothing. */
+static void test_chunked_files(void **state)
+{
     struct dlf_plain_file file;
     const char *chunked[] = {"Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n", NULL};
-    assert_int_equal(check_plain(200, 0, chunked, &file), -EBADMSG);
-    const char *packed[] = {"Content-Length: 1000\r\n", "Content-Encoding: gzip\r\n", NULL};
+    const char *capital[] = {"transfer-encoding: Chunked \r\n", NULL};
+    const char *packed[] = {"Content-Length: 1000\r\n", "Transfer-Encoding: gzip\r\n", NULL};
+    const char *both[] = {"Transfer-Encoding: gzip, chunked\r\n", NULL};
+    const char *rest[] = {"Content-Range: bytes 100-999/1000\r\n", "Transfer-Encoding: chunked\r\n",
+                          NULL};
+    (void)state;
+    assert_int_equal(check_plain(200, 0, chunked, &file), 0);
+    assert_true(file.size == DLF_SIZE_UNKNOWN);
+    assert_int_equal(check_plain(200, 0, capital, &file), 0);
+    assert_true(file.size == DLF_SIZE_UNKNOWN);
     assert_int_equal(check_plain(200, 0, packed, &file), -EBADMSG);
+    assert_int_equal(check_plain(200, 0, both, &file), -EBADMSG);
+    assert_int_equal(check_plain(206, 100, rest, &file), 0);
+    assert_int_equal(file.size, 1000);
+}
+
+/* What a Content-Encoding comes to for a file of this name. */
+static int coded(const char *name, const char *line)
+{
+    struct dlf_plain_file file;
+    const char *lines[] = {"Content-Length: 1000\r\n", line, NULL};
+    return check_named(200, name, 0, lines, &file);
+}
+
+/* Servers call a file's own compression so; any other is not what lies there. */
+static void test_coded_files(void **state)
+{
+    const struct dlf_question q = {.length = 100};
+    struct dlf_answer a = {0};
+    struct dlf_err err;
+    uint64_t position;
+    bool whole;
+    (void)state;
+    assert_int_equal(coded("root.img.gz", "Content-Encoding: gzip\r\n"), 0);
+    assert_int_equal(coded("root.img.gz?sig=a.b", "content-encoding:x-gzip\r\n"), 0);
+    assert_int_equal(coded("ROOT.IMG.GZ", "Content-Encoding: GZIP \r\n"), 0);
+    assert_int_equal(coded("root.img.zst", "Content-Encoding: zstd\r\n"), 0);
+    assert_int_equal(coded("root.img", "Content-Encoding: identity\r\n"), 0);
+    assert_int_equal(coded("root.img", "Content-Encoding: gzip\r\n"), -EBADMSG);
+    assert_int_equal(coded("root.img?x=.gz", "Content-Encoding: gzip\r\n"), -EBADMSG);
+    assert_int_equal(coded("root.img.zst", "Content-Encoding: gzip\r\n"), -EBADMSG);
+    assert_int_equal(coded("root.img.gz", "Content-Encoding: gzip, gzip\r\n"), -EBADMSG);
+    assert_int_equal(coded("root.img.gz", "Content-Encoding: identity, gzip\r\n"), -EBADMSG);
+    assert_int_equal(coded(".gz", "Content-Encoding: gzip\r\n"), -EBADMSG);
+    take(&a, "Content-Range: bytes 0-99/1000\r\n");
+    take(&a, "Content-Encoding: gzip\r\n");
+    assert_int_equal(dlf_answer_check(&a, 206, &q, &position, &whole, &err), -EBADMSG);
 }
 
 /* What If-Range would send after these lines. */
@@ -211,16 +268,17 @@ static void test_long_lines(void **state)
     memset(line, 'x', sizeof(line));
     memcpy(line, "Content-Encoding: ", 18);
     dlf_answer_line(&a, line, sizeof(line));
-    assert_true(a.encoded);
+    assert_true(a.coding[0]);
     dlf_answer_line(&a, line, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_a_new_status_line_forgets),
-        cmocka_unit_test(test_statuses),   cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_long_lines), cmocka_unit_test(test_plain_files),
+        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_a_new_status_line_forgets),
+        cmocka_unit_test(test_statuses),      cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_long_lines),    cmocka_unit_test(test_plain_files),
+        cmocka_unit_test(test_chunked_files), cmocka_unit_test(test_coded_files),
         cmocka_unit_test(test_validators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,9 @@ static void test_shown(void **state)
         {"http://me:se@cret@h:1/a@b", "http://h:1/a@b"},
         {"https://me@[::1]/", "https://[::1]/"},
         {"me:secret@h/a", "h/a"},
+        {"https://h/a.dlfuse?sig=secret/x@y", "https://h/a.dlfuse"},
+        {"https://me:secret@h/a#b?c", "https://h/a"},
+        {"https://h?sig=secret", "https://h"},
     };
     char out[100];
     (void)state;
