@@ -54,7 +54,7 @@ static void check_head(struct reading *in)
 {
     const struct dlf_manifest *manifest = in->manifest;
     struct dlf_sha256 found = dlf_sha256(in->audit->pack, manifest->index_head_size);
-    if (!dlf_sha256_equal(&found, &manifest->index_head))
+    if (!dlf_sha256_fits(&found, &manifest->index_head))
         audit_damage(in->audit,
                      "%s/%s: the copy of the index head at byte %u, %u bytes (%s serial %" PRIu64
                      "): wrong SHA-256",
@@ -99,7 +99,7 @@ static void check_bytes(struct reading *in)
     if (rc < 0)
         audit_damage(audit, "cannot read %s/%s: %s", audit->store->path, in->boot.path,
                      strerror(-rc));
-    else if (audit->counts.damages == damages && !dlf_sha256_equal(&found, &in->manifest->boot))
+    else if (audit->counts.damages == damages && !dlf_sha256_fits(&found, &in->manifest->boot))
         audit_damage(audit, "%s/%s: its SHA-256 is not its name, though nothing in it is damaged",
                      audit->store->path, in->boot.path);
 }

@@ -57,7 +57,7 @@ static int encode(struct boot_writer *w, struct pack_reader *reader, struct dlf_
         return rc;
     r->stored_length = dlf_encode(encoder, reader->content, r->length, job->stored, &r->codec);
     r->sha256 = dlf_sha256(job->stored, r->stored_length);
-    return 0;
+    return dlf_sha256_check(&r->sha256, err);
 }
 
 static void encode_jobs(void *context)
@@ -119,9 +119,10 @@ static int write_front(struct boot_writer *w, struct dlf_manifest *manifest, str
     manifest->boot_size = t->size;
     manifest->boot_table_size = t->table_size;
     manifest->boot_table = dlf_sha256(data, t->table_size);
-    int rc = io_pwrite(w->object.fd, data, size, 0);
+    int rc = dlf_sha256_check(&manifest->boot_table, err);
+    int written = rc < 0 ? 0 : io_pwrite(w->object.fd, data, size, 0);
     free(data);
-    return rc < 0 ? store_write_failed(w->store, &w->object, -rc, err) : 0;
+    return written < 0 ? store_write_failed(w->store, &w->object, -written, err) : rc;
 }
 
 /* What comes before the chunks; then the digest of all, and the name. */

@@ -39,18 +39,20 @@ static void read_image(void *context)
         queue_end(build->crew.queue);
 }
 
-static void do_job(struct library_reader *reader, struct dlf_encoder *encoder, struct job *job)
+static int do_job(struct library_reader *reader, struct dlf_encoder *encoder, struct job *job,
+                  struct dlf_err *err)
 {
     uint64_t xxh3 = dlf_xxh3(job->content, job->length);
     job->library_chunk = library_find(reader, xxh3, job->content, job->length, &job->record);
     if (job->library_chunk != DEDUP_NONE)
-        return;
+        return 0;
     memset(&job->record, 0, sizeof(job->record));
     job->record.length = job->length;
     job->record.xxh3 = xxh3;
     job->record.stored_length =
         dlf_encode(encoder, job->content, job->length, job->stored, &job->record.codec);
     job->record.sha256 = dlf_sha256(job->stored, job->record.stored_length);
+    return dlf_sha256_check(&job->record.sha256, err);
 }
 
 static void do_jobs(void *context)
@@ -63,15 +65,16 @@ static void do_jobs(void *context)
     int rc = library_reader_init(&reader, build->library, &err);
     if (rc == 0 && !encoder)
         rc = dlf_fail(&err, ENOMEM, "out of memory for the encoder");
-    if (rc < 0) {
-        crew_fail(&build->crew, rc, &err);
-    } else {
-        while ((job = queue_take(build->crew.queue)) != NULL) {
-            do_job(&reader, encoder, job);
+    bool ready = rc == 0;
+    while (rc == 0 && (job = queue_take(build->crew.queue)) != NULL) {
+        rc = do_job(&reader, encoder, job, &err);
+        if (rc == 0)
             queue_done(build->crew.queue, job);
-        }
-        library_reader_free(&reader);
     }
+    if (rc < 0)
+        crew_fail(&build->crew, rc, &err);
+    if (ready)
+        library_reader_free(&reader);
     dlf_encoder_free(encoder);
 }
 

@@ -51,6 +51,9 @@ static int flush_page(struct index_writer *writer, struct dlf_err *err)
         return store_write_failed(writer->store, &writer->records, -rc, err);
     writer->pages[writer->page_count].first_offset = writer->page_first_offset;
     writer->pages[writer->page_count].sha256 = dlf_sha256(writer->page, size);
+    rc = dlf_sha256_check(&writer->pages[writer->page_count].sha256, err);
+    if (rc < 0)
+        return rc;
     writer->page_count++;
     writer->in_page = 0;
     return 0;
@@ -121,6 +124,9 @@ static int write_object(struct index_writer *writer, const struct dlf_index_head
         dlf_index_head_write(head, data);
         manifest->index_head = dlf_sha256(data, size);
         dlf_sha256_add(ctx, data, size);
+        rc = dlf_sha256_check(&manifest->index_head, err);
+    }
+    if (rc == 0) {
         rc = io_write(object->fd, data, size);
         if (rc < 0)
             store_write_failed(writer->store, object, -rc, err);
@@ -129,6 +135,8 @@ static int write_object(struct index_writer *writer, const struct dlf_index_head
         rc = copy_pages(writer, head, object, ctx, err);
     if (ctx)
         manifest->index = dlf_sha256_end(ctx);
+    if (rc == 0)
+        rc = dlf_sha256_check(&manifest->index, err);
     free(data);
     return rc;
 }

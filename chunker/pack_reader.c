@@ -84,7 +84,7 @@ int chunk_check(struct dlf_decoder *decoder, const struct dlf_record *record, co
                 uint8_t *content, struct dlf_err *err)
 {
     struct dlf_sha256 found = dlf_sha256(stored, record->stored_length);
-    if (!dlf_sha256_equal(&found, &record->sha256))
+    if (!dlf_sha256_fits(&found, &record->sha256))
         return dlf_fail(err, EBADMSG, "wrong SHA-256 of the stored bytes");
     int rc = dlf_decode_with(decoder, record->codec, stored, record->stored_length, content,
                              record->length, err);

@@ -60,6 +60,9 @@ static int seal(struct store *store, const struct buffer *buffer, struct dlf_sha
 {
     char path[DLF_OBJECT_PATH_MAX];
     *digest = dlf_sha256(buffer->bytes, buffer->size);
+    int rc = dlf_sha256_check(digest, err);
+    if (rc < 0)
+        return rc;
     if (store_reuse(store, "pack", digest, buffer->size))
         return 0;
     dlf_object_path(path, "pack", digest);

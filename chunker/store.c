@@ -218,9 +218,12 @@ int store_publish(struct store *store, const struct dlf_manifest *manifest,
     if (size < 0)
         return dlf_fail(err, -size, "cannot write the manifest of %s", manifest->name);
     *digest = dlf_sha256(text, (size_t)size);
+    int rc = dlf_sha256_check(digest, err);
+    if (rc < 0)
+        return rc;
     dlf_object_path(path, "manifest", digest);
     snprintf(name, sizeof(name), "%s" DLF_MANIFEST_SUFFIX, manifest->name);
-    int rc = renew(store, "index", &manifest->index, err);
+    rc = renew(store, "index", &manifest->index, err);
     if (rc == 0 && manifest->boot_size)
         rc = renew(store, "boot", &manifest->boot, err);
     if (rc == 0)

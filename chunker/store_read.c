@@ -137,6 +137,8 @@ int store_hash(int fd, uint64_t size, struct dlf_sha256 *digest)
     if (ctx)
         found = dlf_sha256_end(ctx);
     if (rc == 0)
+        rc = dlf_sha256_check(&found, NULL);
+    if (rc == 0)
         *digest = found;
     return rc;
 }
@@ -152,7 +154,7 @@ bool store_has_intact(const struct store *store, const char *kind, const struct 
     if (fd < 0)
         return false;
     bool same =
-        found_size == size && store_hash(fd, size, &found) == 0 && dlf_sha256_equal(&found, digest);
+        found_size == size && store_hash(fd, size, &found) == 0 && dlf_sha256_fits(&found, digest);
     close(fd);
     return same;
 }
@@ -176,6 +178,8 @@ int store_read_manifest_at(const struct store *store, const char *path,
         dlf_fail(err, -rc, "%s/%s: %s", store->path, path, why.msg);
     else if (digest)
         *digest = dlf_sha256(text, (size_t)got);
+    if (rc == 0 && digest)
+        rc = dlf_sha256_check(digest, err);
     free(text);
     close(fd);
     return rc;

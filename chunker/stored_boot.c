@@ -18,7 +18,7 @@ static int read_table(struct stored_boot *boot, int fd, const struct dlf_manifes
         dlf_fail(err, -rc, "cannot read its table: %s", strerror(-rc));
     } else {
         struct dlf_sha256 found = dlf_sha256(data, m->boot_table_size);
-        rc = dlf_sha256_equal(&found, &m->boot_table)
+        rc = dlf_sha256_fits(&found, &m->boot_table)
                  ? dlf_boot_table_parse(&boot->table, data, m->boot_table_size, m->index_head_size,
                                         m->image_size, m->boot_size, dlf_manifest_chunks(m), err)
                  : dlf_fail(err, EBADMSG, "wrong SHA-256 of its table");

@@ -3,6 +3,9 @@
  * content is a chunk's identity for dedup and the end-to-end check after decompression.
  *
  * All functions are pure and may be called from any thread.
+ *
+ * A SHA-256 that libcrypto did not make, for want of memory mostly, is all zeros: dlf_sha256_check
+ * says so to who is about to write it down, and it fits nothing.
  */
 #ifndef DLFUSE_FORMAT_DIGEST_H
 #define DLFUSE_FORMAT_DIGEST_H
@@ -10,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "format/err.h"
 
 #define DLF_SHA256_SIZE 32
 #define DLF_SHA256_HEX (2 * DLF_SHA256_SIZE)
@@ -25,7 +30,15 @@ void dlf_sha256_add(struct dlf_sha256_ctx *ctx, const void *data, size_t size);
 struct dlf_sha256 dlf_sha256_end(struct dlf_sha256_ctx *ctx);
 
 struct dlf_sha256 dlf_sha256(const void *data, size_t size);
+
+/* Do the two name the same thing? */
 bool dlf_sha256_equal(const struct dlf_sha256 *a, const struct dlf_sha256 *b);
+
+/* Was found made of some bytes, and are they those that wanted stands for? */
+bool dlf_sha256_fits(const struct dlf_sha256 *found, const struct dlf_sha256 *wanted);
+
+/* -EIO: it was not made. */
+int dlf_sha256_check(const struct dlf_sha256 *digest, struct dlf_err *err);
 
 /* Lower-case hexadecimal; out has room for DLF_SHA256_HEX + 1 characters. */
 void dlf_sha256_hex(const struct dlf_sha256 *digest, char out[DLF_SHA256_HEX + 1]);

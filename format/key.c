@@ -89,6 +89,9 @@ static int take_public(struct dlf_public_key *key, EVP_PKEY *pkey, struct dlf_er
     if (EVP_PKEY_get_raw_public_key(pkey, key->bytes, &size) != 1 || size != sizeof(key->bytes))
         return dlf_fail(err, EBADMSG, "the key is damaged");
     struct dlf_sha256 digest = dlf_sha256(key->bytes, sizeof(key->bytes));
+    int rc = dlf_sha256_check(&digest, err);
+    if (rc < 0)
+        return rc;
     dlf_sha256_hex(&digest, hex);
     memcpy(key->id, hex, DLF_KEY_ID_HEX);
     key->id[DLF_KEY_ID_HEX] = 0;

@@ -208,7 +208,7 @@ static int check_digest(struct fetch *f)
     char found[DLF_SHA256_HEX + 1];
     struct dlf_sha256 digest = dlf_sha256_end(f->hash);
     f->hash = NULL;
-    if (dlf_sha256_equal(&digest, &f->wanted))
+    if (dlf_sha256_fits(&digest, &f->wanted))
         return 0;
     dlf_sha256_hex(&f->wanted, wanted);
     dlf_sha256_hex(&digest, found);

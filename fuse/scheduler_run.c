@@ -134,7 +134,7 @@ static bool piece_complete(struct run *run, const uint8_t *bytes)
     struct dlf_sched *s = run->sched;
     struct dlf_fetch *f = run->pieces[run->next];
     struct dlf_sha256 digest = dlf_sha256(bytes, f->length);
-    if (!dlf_sha256_equal(&digest, &f->sha256)) {
+    if (!dlf_sha256_fits(&digest, &f->sha256)) {
         struct dlf_err err;
         uint64_t until_ms = 0;
         dlf_sched_count(&s->bad_digests, 1);

@@ -41,6 +41,9 @@
  */
 #define WATCH_MS 250u
 
+/* A poll that failed is made again after so long. */
+#define POLL_AGAIN_US 10000
+
 int dlf_source_global_init(struct dlf_err *err)
 {
     struct addrinfo *found = NULL;
@@ -269,6 +272,11 @@ static int on_close_socket(void *cookie, curl_socket_t fd)
     return close(fd);
 }
 
+/* An option that is not taken, for want of memory mostly, leaves the one before: another URL, or a
+ * password for somebody else. Then there is no transfer. */
+#define SET(ok, easy, option, value)                                                               \
+    ((ok) = curl_easy_setopt(easy, option, value) == CURLE_OK && (ok))
+
 #if LIBCURL_VERSION_NUM >= 0x074d00
 bool dlf_source_takes_ca(void)
 {
@@ -276,13 +284,15 @@ bool dlf_source_takes_ca(void)
 }
 
 /* These and none of the system's, for proxies too. As bytes: their file may be out of reach now. */
-static void set_ca(CURL *easy, char *ca, size_t size)
+static bool set_ca(CURL *easy, char *ca, size_t size)
 {
     struct curl_blob blob = {.data = ca, .len = size, .flags = CURL_BLOB_NOCOPY};
-    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
-    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+    bool ok = true;
+    SET(ok, easy, CURLOPT_CAINFO_BLOB, &blob);
+    SET(ok, easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
+    SET(ok, easy, CURLOPT_CAPATH, NULL);
+    SET(ok, easy, CURLOPT_PROXY_CAPATH, NULL);
+    return ok;
 }
 #else
 bool dlf_source_takes_ca(void)
@@ -290,11 +300,12 @@ bool dlf_source_takes_ca(void)
     return false;
 }
 
-static void set_ca(CURL *easy, char *ca, size_t size)
+static bool set_ca(CURL *easy, char *ca, size_t size)
 {
     (void)easy; /* nobody gives any */
     (void)ca;
     (void)size;
+    return false;
 }
 #endif
 
@@ -318,39 +329,45 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     CURL *easy = curl_easy_init();
     if (!easy)
         return NULL;
+    bool ok = true;
     source->waits_for_look_ups = !let_go_of_look_ups(easy);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "dlfuse/" DLFUSE_VERSION);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(ok, easy, CURLOPT_NOSIGNAL, 1L);
+    SET(ok, easy, CURLOPT_NOPROGRESS, 1L);
+    SET(ok, easy, CURLOPT_USERAGENT, "dlfuse/" DLFUSE_VERSION);
+    SET(ok, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(ok, easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+    SET(ok, easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     if (source->proxy)
-        curl_easy_setopt(easy, CURLOPT_PROXY, source->proxy);
-    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+        SET(ok, easy, CURLOPT_PROXY, source->proxy);
+    SET(ok, easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     if (source->ca)
-        set_ca(easy, source->ca, source->ca_size);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, source);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, source);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->curl_error);
+        ok = set_ca(easy, source->ca, source->ca_size) && ok;
+    SET(ok, easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+    SET(ok, easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(ok, easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(ok, easy, CURLOPT_OPENSOCKETDATA, source);
+    SET(ok, easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(ok, easy, CURLOPT_CLOSESOCKETDATA, source);
+    SET(ok, easy, CURLOPT_HEADERFUNCTION, on_header);
+    SET(ok, easy, CURLOPT_HEADERDATA, t);
+    SET(ok, easy, CURLOPT_WRITEFUNCTION, on_body);
+    SET(ok, easy, CURLOPT_WRITEDATA, t);
+    SET(ok, easy, CURLOPT_PRIVATE, t);
+    SET(ok, easy, CURLOPT_ERRORBUFFER, t->curl_error);
+    if (!ok) {
+        curl_easy_cleanup(easy);
+        return NULL;
+    }
     return easy;
 }
 
 /* What libcurl is told about the mirror's name: to forget what it knows, or where to go. */
-static void set_resolve(struct transfer *t)
+static bool set_resolve(struct transfer *t)
 {
+    bool ok = true;
     struct place *p = &t->source->places[t->get->mirror];
     char entry[DLF_URL_MAX];
     curl_slist_free_all(t->resolve);
@@ -359,23 +376,27 @@ static void set_resolve(struct transfer *t)
         snprintf(entry, sizeof(entry), "%s:%s:%s", p->url.host, p->url.port, p->address);
     else if (p->resolve_again)
         snprintf(entry, sizeof(entry), "-%s:%s", p->url.host, p->url.port);
-    if ((t->pinned || p->resolve_again) && p->url.host[0] != '[')
+    if ((t->pinned || p->resolve_again) && p->url.host[0] != '[') {
         t->resolve = curl_slist_append(NULL, entry);
+        ok = t->resolve != NULL;
+    }
     p->resolve_again = false;
-    curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve);
+    SET(ok, t->easy, CURLOPT_RESOLVE, t->resolve);
+    return ok;
 }
 
 /* Header lines: the mirror's own, if this goes to its server, and If-Range, wherever it goes. */
-static int set_headers(struct transfer *t, bool own)
+static bool set_headers(struct transfer *t, bool own)
 {
+    bool ok = true;
     const struct dlf_get *get = t->get;
     const struct curl_slist *private = own ? t->source->headers : NULL;
     char line[sizeof(get->plain->validator) + 16];
-    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, private);
+    SET(ok, t->easy, CURLOPT_HTTPHEADER, private);
     curl_slist_free_all(t->headers);
     t->headers = NULL;
-    if (!get->if_range)
-        return 0;
+    if (!ok || !get->if_range)
+        return ok;
     snprintf(line, sizeof(line), "If-Range: %s", get->if_range);
     struct curl_slist *list = curl_slist_append(NULL, line);
     while (list && private) {
@@ -386,8 +407,8 @@ static int set_headers(struct transfer *t, bool own)
         private = private->next;
     }
     t->headers = list;
-    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, list);
-    return list ? 0 : -ENOMEM;
+    SET(ok, t->easy, CURLOPT_HTTPHEADER, list);
+    return list && ok;
 }
 
 /* Sooner than the transfer is given up: so it fails for a name that is not found, say, and may go
@@ -401,15 +422,17 @@ static long connect_timeout_ms(const struct dlf_source *source, unsigned mirror)
 }
 
 /* The bytes that are asked for; NULL: all. */
-static void set_range(CURL *easy, const struct dlf_get *get)
+static bool set_range(CURL *easy, const struct dlf_get *get)
 {
+    bool ok = true;
     char range[48];
     if (get->length)
         snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, get->offset,
                  get->offset + get->length - 1);
     else
         snprintf(range, sizeof(range), "%" PRIu64 "-", get->offset);
-    curl_easy_setopt(easy, CURLOPT_RANGE, get->length || get->offset ? range : NULL);
+    SET(ok, easy, CURLOPT_RANGE, get->length || get->offset ? range : NULL);
+    return ok;
 }
 
 /* One request of a transfer. */
@@ -420,18 +443,18 @@ static int begin_request(struct transfer *t, const char *url)
     const struct place *p = &source->places[get->mirror];
     CURL *easy = t->easy;
     bool own = dlf_url_same_server(&p->url, url);
+    bool ok = true;
     t->answer = (struct dlf_answer){0};
     t->curl_error[0] = 0;
     t->request_us = dlf_now_us();
     dlf_transfer_watch(t);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
-    curl_easy_setopt(easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms(source, get->mirror));
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, get->fresh ? 1L : 0L);
-    set_resolve(t);
-    set_range(easy, get);
-    if (set_headers(t, own && p->private) < 0)
+    SET(ok, easy, CURLOPT_URL, url);
+    SET(ok, easy, CURLOPT_USERNAME, own && p->url.user[0] ? p->url.user : NULL);
+    SET(ok, easy, CURLOPT_PASSWORD, own && p->url.user[0] ? p->url.password : NULL);
+    SET(ok, easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms(source, get->mirror));
+    SET(ok, easy, CURLOPT_FRESH_CONNECT, get->fresh ? 1L : 0L);
+    ok = ok && set_resolve(t) && set_range(easy, get) && set_headers(t, own && p->private);
+    if (!ok)
         return -ENOMEM;
     return curl_multi_add_handle(source->multi, easy) == CURLM_OK ? 0 : -EIO;
 }
@@ -658,8 +681,9 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms)
     CURLMsg *msg;
     dlf_source_probe(source);
     timeout_ms = poll_timeout(source, timeout_ms);
-    curl_multi_poll(source->multi, NULL, 0, (int)timeout_ms, NULL);
-    curl_multi_perform(source->multi, &running);
+    if (curl_multi_poll(source->multi, NULL, 0, (int)timeout_ms, NULL) != CURLM_OK)
+        usleep(POLL_AGAIN_US);                   /* no memory: without a pause this would spin */
+    curl_multi_perform(source->multi, &running); /* what it cannot move ends as too slow */
     dlf_sockets_acknowledge(&source->sockets);
     while ((msg = curl_multi_info_read(source->multi, &left)))
         if (msg->msg == CURLMSG_DONE)

@@ -78,7 +78,7 @@ static int check_digest(const struct dlf_trust *trust, const struct dlf_sha256 *
 {
     char wanted[DLF_SHA256_HEX + 1];
     char found[DLF_SHA256_HEX + 1];
-    if (!trust->digest_given || dlf_sha256_equal(&trust->digest, digest))
+    if (!trust->digest_given || dlf_sha256_fits(digest, &trust->digest))
         return 0;
     dlf_sha256_hex(&trust->digest, wanted);
     dlf_sha256_hex(digest, found);
@@ -129,7 +129,9 @@ int dlf_trust_manifest(const struct dlf_trust *trust, const char *file, const ch
 {
     struct dlf_trust_seen s = {.digest = dlf_sha256(text, size)};
     struct dlf_manifest m;
-    int rc = check_digest(trust, &s.digest, err);
+    int rc = dlf_sha256_check(&s.digest, err);
+    if (rc == 0)
+        rc = check_digest(trust, &s.digest, err);
     if (rc < 0)
         return rc;
     int64_t body = dlf_trust_text(trust, DLF_SIGNS_MANIFEST, text, size, s.signed_by, err);
