@@ -43,6 +43,10 @@ dlfuse_pass_on_fstab() {
     [ -f "$file" ] && [ ! -L "$file" ] && dlfuse_keeps_labels "$1" || return 0
     dlfuse_fit_fstab <"$file" >"$fitted"
     [ "$(cat "$file")" != "$(cat "$fitted")" ] || return 0
-    (cat "$fitted" >"$file") 2>/dev/null || mount --bind "$fitted" "$file" || return 0
+    if (cat "$fitted" >"$file") 2>/dev/null; then
+        dlfuse_relabel "$1" /etc/fstab
+    else
+        mount --bind "$fitted" "$file" || return 0
+    fi
     dlfuse_log 6 "the image's fstab names disks: its line of / is left out, others may be missing"
 }

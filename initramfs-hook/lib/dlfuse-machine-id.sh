@@ -148,8 +148,10 @@ dlfuse_give_id() {
         fi
     fi
     [ -e "$file" ] || return 1
-    # In place: a file that is there keeps its label.
-    if ! dlfuse_keeps_labels "$1" || ! (cat "$DLFUSE_MACHINE_ID" >"$file") 2>/dev/null; then
+    # In place, with its label.
+    if dlfuse_keeps_labels "$1" && (cat "$DLFUSE_MACHINE_ID" >"$file") 2>/dev/null; then
+        dlfuse_relabel "$1" /etc/machine-id
+    else
         mount --bind "$DLFUSE_MACHINE_ID" "$file"
     fi
 }

@@ -9,7 +9,7 @@
 #   dlfuse_prepare_overlay   DLFUSE_OVERLAY has upper and work, unless the root is read-only; once
 #   dlfuse_mount_root DIR    the root at DIR
 #   dlfuse_add_file DIR PATH the system at DIR gets the initramfs' file PATH
-#   dlfuse_relabel DIR PATH  PATH was made in the system at DIR: systemd labels it as soon as it has a policy
+#   dlfuse_relabel DIR PATH  PATH was made or changed in the system at DIR: it and the directories above it get their labels
 
 DLFUSE_MEMINFO=/proc/meminfo
 DLFUSE_SELINUX=/sys/fs/selinux
@@ -78,20 +78,29 @@ dlfuse_mount_root() {
 # dlfuse_keeps_labels DIR: 0 if what changes in the system at DIR still has the label that it needs, as the lower one's copy.
 dlfuse_keeps_labels() { ! dlfuse_loads_policy "$1" || ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || [ -d "$DLFUSE_OVERLAY/lost+found" ]; }
 
-# A file that is there keeps its label; a new one gets that of /etc/hosts, and by systemd, when it has loaded the policy and before
-# anything runs, what that says.
+# A new file gets the label of /etc/hosts, until systemd has loaded the policy.
 dlfuse_add_file() {
     local new=no
     dlfuse_keeps_labels "$1" || return 1
     [ -e "$1$2" ] || new=yes
     (cat "$2" >"$1$2") 2>/dev/null || return 1
-    [ $new = yes ] && dlfuse_loads_policy "$1" || return 0
-    [ ! -e "$1/etc/hosts" ] || dlfuse copy-attributes "$1/etc/hosts" "$1$2"
+    dlfuse_loads_policy "$1" || return 0
+    [ $new = no ] || [ ! -e "$1/etc/hosts" ] || dlfuse copy-attributes "$1/etc/hosts" "$1$2"
     dlfuse_relabel "$1" "$2"
 }
 
+# Where the kernel has SELinux and no policy yet, it leaves the label behind when it copies a file or a directory up. So PATH and all
+# above it are labelled again, as in the image; what is not in that is left to systemd.
 dlfuse_relabel() {
+    local path="$2"
     dlfuse_loads_policy "$1" || return 0
-    mkdir -p "$DLFUSE_RELABEL"
-    echo "$2" >>"$DLFUSE_RELABEL/dlfuse.relabel"
+    while [ -n "$path" ]; do
+        if [ -e "$DLFUSE_LOWER$path" ]; then
+            dlfuse copy-attributes "$DLFUSE_LOWER$path" "$1$path"
+        else
+            mkdir -p "$DLFUSE_RELABEL"
+            echo "$path" >>"$DLFUSE_RELABEL/dlfuse.relabel"
+        fi
+        path=${path%/*}
+    done
 }
