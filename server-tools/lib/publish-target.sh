@@ -97,8 +97,8 @@ target_cause() {
             sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
         return
     fi
-    # ssh may still be writing what the host said when rsync has ended.
-    for _ in 1 2 3 4 5; do
+    # ssh may still be writing what the host said when rsync has ended; on a busy machine for seconds.
+    for _ in {1..25}; do
         cause=$(rsync_cause 0)
         [ -z "$cause" ] || break
         [ "$TARGET_KIND" = directory ] || sleep 0.2

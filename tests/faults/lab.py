@@ -204,7 +204,8 @@ class Lab:
         self.sign("good", "ca", "localhost", "30")
         self.sign("other-host", "ca", "elsewhere.test", "30")
         self.sign("unknown", "unknown-ca", "localhost", "30")
-        self.sign("expired", "ca", "localhost", "-1")
+        # It ends as it begins; openssl 3.5 takes no date that has passed.
+        self.sign("expired", "ca", "localhost", "0")
 
     def sign(self, name, authority, host, days):
         request, extra = self.path(name + ".csr"), self.path(name + ".ext")

@@ -14,6 +14,8 @@ quiet = False
 work = None
 # Descriptors whose locks say that something is in use; programs that a run starts hold them too (scratch.py).
 locks = []
+# The signals that dlfuse-mkroot takes for the wish that it ends.
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # For what a program has to put away when it is asked to end.
 END_SECONDS = 30
 FULL_BYTES = 1 << 20
@@ -25,6 +27,10 @@ CLEAR_ERRORS = ("E: Failed to fetch ", "E: Unable to locate package ")
 
 class Failure(Exception):
     """One line for the user: what failed, and what to do. The program ends with status 1."""
+
+
+class Crash(Failure):
+    """A program ended by a signal that is its own fault, SIGSEGV and the like."""
 
 
 def in_namespace():
@@ -65,10 +71,18 @@ def end(child):
 def run(argv, why, env=None):
     """Runs argv; returns what it printed. Fails with the line why, and with what it printed: behind that, or above
     it when it is more than a line."""
-    # In a group of its own, so that what it started ends with it.
-    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             env=env, errors="replace", process_group=0, pass_fds=locks)
+    # A signal that ends this program comes before the child is there, or when it can be ended; not in between.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
+        # In a group of its own, so that what it started ends with it.
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 env=env, errors="replace", process_group=0, pass_fds=locks,
+                                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         printed = child.communicate()[0]
     except BaseException:
         end(child)
@@ -78,6 +92,9 @@ def run(argv, why, env=None):
     if disk_is_full(printed):
         raise Failure(f"{why.partition(':')[0]}: no space left on the disk of {os.path.dirname(work)}")
     lines = [line for line in printed.splitlines() if line.strip()]
+    if -child.returncode in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE):
+        print(*lines[-20:], sep="\n", end="\n" if lines else "", file=sys.stderr)
+        raise Crash(f"{why}: {argv[0]} crashed ({signal.Signals(-child.returncode).name})")
     if not lines:
         raise Failure(f"{why} (status {child.returncode})")
     if len(lines) == 1:

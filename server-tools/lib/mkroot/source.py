@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from . import scratch
-from .run import Failure, need, run, say
+from .run import Crash, Failure, need, run, say
 
 # Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
 SERVER_PACKAGES = (
@@ -164,7 +164,13 @@ def make_with_dnf(conf, work, target):
         else:
             argv.append(f"--setopt=dlfuse{number}.gpgcheck=0")
     argv += [f"--exclude={name}" for name in conf["system.exclude"] or []]
-    run([*argv, "install", *wanted(conf)], "dnf failed")
+    groups = [name for name in wanted(conf) if name.startswith("@")]
+    try:
+        run([*argv, "install", *wanted(conf)], "dnf failed")
+    except Crash as crash:
+        if not groups:
+            raise
+        raise Failure(f"{crash}, as Debian 13's dnf does for each group: name the packages in place of {groups[0]}") from None
     for name in ("var/cache/dnf", "var/lib/dnf", "var/log"):
         run(["rm", "-rf", "--one-file-system", os.path.join(root, name)], f"{name} cannot be removed")
     new = scratch.make_file(target)
