@@ -148,6 +148,14 @@ bool dlf_cache_all_present(const struct dlf_cache *cache);
  */
 bool dlf_cache_complete(const struct dlf_cache *cache);
 
+/*
+ * The boot pack's table is wrong about what lies where. Chunks that no loaded index page vouches
+ * for came by it: they are absent from now on, and those that still come by it fail with -EAGAIN.
+ * Waits for writes in work and for those between dlf_cache_enter and dlf_cache_leave. In the
+ * scheduler's thread, before the page that says otherwise is stored.
+ */
+void dlf_cache_deny_boot(struct dlf_cache *cache);
+
 /* An index page was loaded: it may have been the last thing that the complete image lacked. */
 void dlf_cache_page_loaded(struct dlf_cache *cache);
 

@@ -91,7 +91,9 @@ struct dlf_cache {
     uint64_t present_bytes; /* of content */
     uint64_t evicted_chunks;
     uint64_t broken_chunks;
-    uint64_t hand; /* the clock's: a chunk number */
+    uint64_t hand;         /* the clock's: a chunk number */
+    bool boot_denied;      /* nothing that comes by the boot pack is kept any more */
+    unsigned boot_writing; /* threads that write a chunk of it */
     enum file_state file_state;
     uint64_t failed_ms; /* when a write failed last */
     uint64_t try_at_ms;
@@ -132,6 +134,14 @@ static inline struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64
 /* cache_settle.c: the fetch's done callback; its address is a chunk_fetch's. Frees it. */
 void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                           const struct dlf_err *err);
+
+/* cache_room.c: sets the mode to ROOM_EVICTS, whatever the limit is, waits for that, and returns
+ * with the lock held. dlf_cache_end_eviction sets the mode for the limit again, and unlocks. */
+void dlf_cache_begin_eviction(struct dlf_cache *cache);
+void dlf_cache_end_eviction(struct dlf_cache *cache);
+
+/* cache_room.c: a PRESENT chunk goes. The mode is ROOM_EVICTS. */
+void dlf_cache_evict_locked(struct dlf_cache *cache, uint64_t chunk);
 
 /* cache_settle.c: the whole callback of a fetch from a pack. */
 void dlf_cache_pack_passes(struct dlf_fetch *fetch);

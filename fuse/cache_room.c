@@ -122,7 +122,7 @@ static void release_locked(struct dlf_cache *c, uint64_t chunk, const struct dlf
 
 /* ---- eviction ---- */
 
-static void evict_locked(struct dlf_cache *c, uint64_t chunk)
+void dlf_cache_evict_locked(struct dlf_cache *c, uint64_t chunk)
 {
     struct dlf_record r;
     bool present = (state_of(c, chunk) & STATE_MASK) == PRESENT;
@@ -155,7 +155,7 @@ static bool shrink_locked(struct dlf_cache *c, uint64_t bytes)
         if (state & REFERENCED)
             set_state_locked(c, chunk, PRESENT);
         else
-            evict_locked(c, chunk);
+            dlf_cache_evict_locked(c, chunk);
     }
     return true;
 }
@@ -175,6 +175,24 @@ static void wait_for_readers(struct dlf_cache *c)
             return;
         usleep(50);
     }
+}
+
+void dlf_cache_begin_eviction(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (atomic_load(&c->mode) != ROOM_EVICTS) {
+        atomic_store(&c->mode, ROOM_LEAVING);
+        pthread_mutex_unlock(&c->lock);
+        wait_for_readers(c);
+        pthread_mutex_lock(&c->lock);
+    }
+}
+
+void dlf_cache_end_eviction(struct dlf_cache *c)
+{
+    if (c->limit_bytes >= c->need_bytes)
+        atomic_store(&c->mode, ROOM_WHOLE);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- the limit ---- */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "format/codec.h"
 #include "fuse/cache_private.h"
@@ -79,6 +80,42 @@ static void tell_waiters(struct dlf_waiter *waiter, int rc, const struct dlf_rec
     }
 }
 
+/* A chunk of the boot pack is about to be written. False when its table is not believed any more.
+ */
+static bool begin_boot_write(struct dlf_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool may = !c->boot_denied;
+    c->boot_writing += may;
+    pthread_mutex_unlock(&c->lock);
+    return may;
+}
+
+/* No chunk of the boot pack is written from now on. */
+static void end_boot_writes(struct dlf_cache *c)
+{
+    for (;;) {
+        pthread_mutex_lock(&c->lock);
+        c->boot_denied = true;
+        bool writing = c->boot_writing != 0;
+        pthread_mutex_unlock(&c->lock);
+        if (!writing)
+            return;
+        usleep(50);
+    }
+}
+
+void dlf_cache_deny_boot(struct dlf_cache *c)
+{
+    end_boot_writes(c);
+    dlf_cache_begin_eviction(c);
+    for (uint64_t chunk = 0; chunk < c->head->record_count; chunk++)
+        if (dlf_cache_present(c, chunk) &&
+            !dlf_pages_loaded(c->config.pages, (uint32_t)(chunk / DLF_INDEX_PAGE_RECORDS)))
+            dlf_cache_evict_locked(c, chunk);
+    dlf_cache_end_eviction(c);
+}
+
 /* A chunk's fetch has ended: stored is verified if rc is 0. Frees cf. */
 static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, const uint8_t *stored,
                    const struct dlf_err *err)
@@ -90,6 +127,11 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
     if (fetched && (rc = decode(bench, &cf->record, stored, &why)) < 0)
         err = &why;
     bool broken = fetched && rc < 0;
+    bool boot_write = rc == 0 && cf->boot && begin_boot_write(c);
+    if (rc == 0 && cf->boot && !boot_write) {
+        rc = dlf_fail(&why, EBADMSG, "it does not fit its index");
+        err = &why;
+    }
     if (rc < 0)
         rc = chunk_failed(c, cf, rc, broken, err);
     bool kept = rc == 0 && dlf_cache_keep(c, cf->chunk, &cf->record, bench->scratch);
@@ -112,6 +154,7 @@ static void settle(struct chunk_fetch *cf, const struct bench *bench, int rc, co
     else
         set_state_locked(c, cf->chunk, ABSENT);
     c->broken_chunks += broken && !cf->boot;
+    c->boot_writing -= boot_write;
     struct dlf_waiter *waiter = cf->waiters;
     pthread_mutex_unlock(&c->lock);
 

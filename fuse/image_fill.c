@@ -107,6 +107,14 @@ void dlf_image_page_settled(struct dlf_image *im, int rc)
     check_complete(im);
 }
 
+void dlf_image_fill_missed(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    im->missed = true;
+    pthread_cond_broadcast(&im->fill_changed);
+    pthread_mutex_unlock(&im->fill_lock);
+}
+
 /* ---- a pass ---- */
 
 /* A pass that is not at its end ends early. */
@@ -150,13 +158,6 @@ static void count_asked(struct dlf_image *im, int64_t bytes)
     pthread_mutex_unlock(&im->fill_lock);
 }
 
-static void note_missed(struct dlf_image *im)
-{
-    pthread_mutex_lock(&im->fill_lock);
-    im->missed = true;
-    pthread_mutex_unlock(&im->fill_lock);
-}
-
 /* Asks for a chunk whose page is loaded, if it is absent. False when the pass ends early. */
 static bool ask_chunk(struct dlf_image *im, uint64_t chunk)
 {
@@ -172,7 +173,7 @@ static bool ask_chunk(struct dlf_image *im, uint64_t chunk)
     if (rc != DLF_CACHE_ASKED)
         count_asked(im, -(int64_t)spot.record.length);
     if (rc < 0)
-        note_missed(im);
+        dlf_image_fill_missed(im);
     return true;
 }
 

@@ -18,6 +18,16 @@ struct page_fetch {
     struct dlf_waiter *waiters;
 };
 
+/* The index has the last word: what came by the boot pack and no page has confirmed goes. */
+static void deny_boot(struct dlf_image *im)
+{
+    struct dlf_err err;
+    dlf_fail(&err, EBADMSG, "it does not fit its index");
+    dlf_image_boot_failed(im, &err);
+    dlf_cache_deny_boot(im->cache);
+    dlf_image_fill_missed(im);
+}
+
 /* Keeps a verified page if its records can be. */
 static int store_page(struct dlf_image *im, const struct page_fetch *pf, const uint8_t *bytes)
 {
@@ -28,14 +38,11 @@ static int store_page(struct dlf_image *im, const struct page_fetch *pf, const u
         dlf_error("%s; publish the image again", err.msg);
         return -EIO;
     }
-    if (!dlf_pages_fit_boot(im->pages, pf->page, bytes)) {
-        dlf_error("index page %" PRIu32 " and the boot pack disagree; publish the image again",
-                  pf->page);
-        return -EIO;
-    }
     uint8_t *data = malloc(pf->fetch.length);
     if (!data)
         return -ENOMEM;
+    if (!dlf_pages_fit_boot(im->pages, pf->page, bytes))
+        deny_boot(im);
     memcpy(data, bytes, pf->fetch.length);
     dlf_pages_store(im->pages, pf->page, data);
     return 0;

@@ -179,6 +179,9 @@ void dlf_image_pack_passes(void *cookie, uint32_t pack);
 /* image_fill.c: the cache's settled callback. cookie is the image. */
 void dlf_image_chunk_settled(void *cookie, const struct dlf_settled *what);
 
+/* image_fill.c: chunks are absent that a pass may have seen present. */
+void dlf_image_fill_missed(struct dlf_image *image);
+
 /* image_fill.c: an index page was loaded (0), or failed; -EIO: for good. */
 void dlf_image_page_settled(struct dlf_image *image, int rc);
 
