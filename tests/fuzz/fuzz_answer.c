@@ -42,7 +42,7 @@ static void check(const struct dlf_answer *answer, long status, const struct dlf
             abort();
         return;
     }
-    if (answer->encoded || (status != 200 && status != 206))
+    if (answer->coding[0] || (status != 200 && status != 206))
         abort();
     if (status == 200 ? position != 0 || whole != (question->length != 0)
                       : position != question->offset || whole || question->length == 0 ||
@@ -56,12 +56,15 @@ static void check_plain(const struct dlf_answer *answer, long status, uint64_t o
     uint64_t position = 77;
     struct dlf_plain_file file = {.size = 77};
     struct dlf_err err = {""};
-    int rc = dlf_answer_check_plain(answer, status, offset, &position, &file, &err);
+    int rc = dlf_answer_check_plain(answer, status, "root.img.gz", offset, &position, &file, &err);
     if (rc < 0) {
         if (!err.msg[0] || position != 77 || file.size != 77)
             abort();
         return;
     }
+    if (answer->coding[0] && strcmp(answer->coding, "gzip") != 0 &&
+        strcmp(answer->coding, "x-gzip") != 0)
+        abort();
     /* It goes into a header line of the next request. */
     for (const char *c = file.validator; *c; c++)
         if (*c < ' ' || *c > '~')
