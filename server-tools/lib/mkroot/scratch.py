@@ -16,6 +16,10 @@ from . import run as running
 from .run import Failure, in_namespace, say
 
 
+# The first descriptor that is a lock.
+LOCKS_FROM = 100
+
+
 def make_directory(place):
     """A directory in place, after old ones are removed."""
     with locked(place):
@@ -42,7 +46,10 @@ def make_file(target):
 
 
 def hold(path):
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    # Out of the way: mmdebstrap tells a shell the number of one of its own, and dash knows only those below 10.
+    descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, LOCKS_FROM)
+    os.close(opened)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     running.locks.append(descriptor)
 
