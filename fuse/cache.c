@@ -125,7 +125,9 @@ int dlf_cache_get(struct dlf_cache *c, const struct dlf_spot *spot, enum dlf_cla
         dlf_cache_already_there(c, &spot->record))
         dlf_cache_kept_locked(c, chunk, &spot->record);
     struct chunk_fetch *coming = *fetch_slot_locked(c, chunk);
-    if (coming) {
+    if (spot->boot && c->boot_denied) {
+        rc = -EAGAIN; /* looked up before the index said otherwise */
+    } else if (coming) {
         rc = join_locked(c, coming, class, waiter);
     } else if (dlf_cache_present(c, chunk)) {
         set_state_locked(c, chunk, PRESENT | REFERENCED);

@@ -221,6 +221,9 @@ static bool begin_limit(struct dlf_cache *c, uint64_t bytes)
             atomic_store(&c->mode, ROOM_LEAVING);
         if (bytes > c->limit_bytes)
             c->limit_bytes = bytes;
+        /* At once too little for all: dlf_cache_end_eviction goes by it. */
+        if (bytes < c->need_bytes && c->limit_bytes >= c->need_bytes)
+            c->limit_bytes = c->need_bytes - 1;
         note_complete_locked(c);
     }
     pthread_mutex_unlock(&c->lock);

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +216,7 @@ int dlf_cmd_download(int argc, char **argv)
         fprintf(stderr, "dlfuse download: %s; see dlfuse --help\n", err.msg);
         return DLF_EXIT_USAGE;
     }
+    signal(SIGPIPE, SIG_IGN); /* a server that closes its connection is an error like others */
     dlf_log_open(d.options.log, d.options.debug);
     pthread_mutex_init(&d.lock, NULL);
     dlf_cond_init(&d.changed);

@@ -326,7 +326,9 @@ static int serve(struct mount *m, char *name0)
             say_ready(m);
         m->progress = dlf_progress_start(m->image, notify, m->report);
         begin_work(m);
-        rc = dlf_front_serve(m->front);
+        do
+            rc = dlf_front_serve(m->front);
+        while (rc == 0 && dlf_handover_withdraw(m->handover));
         dlf_progress_stop(m->progress);
     }
     dlf_pressure_free(m->pressure);

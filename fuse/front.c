@@ -489,6 +489,7 @@ int dlf_front_serve(struct dlf_front *front)
 {
     struct sigaction wake = {.sa_handler = on_wake};
     front->server = pthread_self();
+    atomic_store(&front->ended, false);
     sigaction(SIGUSR2, &wake, NULL);
     /* As many as libfuse ever starts: with fewer it ends and starts threads all the time. */
     struct fuse_loop_config loop = {.clone_fd = 0, .max_idle_threads = 10};

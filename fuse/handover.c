@@ -228,6 +228,16 @@ void dlf_handover_complete(struct dlf_handover *h)
     pthread_mutex_unlock(&h->lock);
 }
 
+bool dlf_handover_withdraw(struct dlf_handover *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool moving = h->state == MOVING;
+    if (h->state == NONE || h->state == ARMED)
+        h->state = REFUSED;
+    pthread_mutex_unlock(&h->lock);
+    return moving;
+}
+
 const char *dlf_handover_state(struct dlf_handover *h)
 {
     static const char *const names[] = {

@@ -44,4 +44,8 @@ void dlf_handover_complete(struct dlf_handover *handover);
 /* "none", "armed", "done", "refused". Any thread. */
 const char *dlf_handover_state(struct dlf_handover *handover);
 
+/* No device is moved from now on, but for one that is just being moved: true. The kernel then waits
+ * for reads that have to be answered. */
+bool dlf_handover_withdraw(struct dlf_handover *handover);
+
 #endif

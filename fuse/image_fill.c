@@ -124,6 +124,14 @@ static bool is_interrupted_locked(struct dlf_image *im)
            dlf_cache_rest_ms(im->cache);
 }
 
+static bool is_interrupted(struct dlf_image *im)
+{
+    pthread_mutex_lock(&im->fill_lock);
+    bool interrupted = is_interrupted_locked(im);
+    pthread_mutex_unlock(&im->fill_lock);
+    return interrupted;
+}
+
 /* Waits while so many bytes or more are under way. False when the pass ends early. */
 static bool wait_for_room(struct dlf_image *im, int64_t bytes)
 {
@@ -183,9 +191,8 @@ static bool ask_later(struct dlf_image *im)
     const struct dlf_boot_table *table = &im->boot_table;
     for (uint32_t i = 0; i < table->later_count; i++) {
         uint32_t page = (uint32_t)(table->later[i] / DLF_INDEX_PAGE_RECORDS);
-        if (!get_page(im, page))
-            continue; /* it comes again in image order */
-        if (!ask_chunk(im, table->later[i]))
+        /* A page that does not come: its chunk comes again in image order. */
+        if (get_page(im, page) ? !ask_chunk(im, table->later[i]) : is_interrupted(im))
             return false;
     }
     return true;
@@ -242,10 +249,12 @@ static bool pass(struct dlf_image *im)
             if (!ask_later(im))
                 return false;
         }
-        if (!get_page(im, page))
-            all = false;
-        else if (!ask_page(im, page, &hole_from))
+        bool here = get_page(im, page);
+        if (here ? !ask_page(im, page, &hole_from) : is_interrupted(im))
             return false;
+        all &= here;
+        if (!here)
+            hole_from = UINT64_MAX; /* what lies before the next chunk is not known: no hole */
     }
     if (all)
         clear_hole(im, hole_from, head->image_size);

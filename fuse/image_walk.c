@@ -62,16 +62,22 @@ static bool goes_on(struct image_read *r)
     return more;
 }
 
+/* What lies there is to be looked up once more. */
+static void walk_again(struct image_read *r, uint64_t from)
+{
+    pthread_mutex_lock(&r->lock);
+    if (from < r->again)
+        r->again = from;
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void part_ready(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                        const uint8_t *content)
 {
     struct read_part *part = (struct read_part *)waiter;
     struct image_read *r = part->read;
     if (rc == -EAGAIN) {
-        pthread_mutex_lock(&r->lock);
-        if (part->from < r->again)
-            r->again = part->from;
-        pthread_mutex_unlock(&r->lock);
+        walk_again(r, part->from);
     } else if (rc < 0) {
         dlf_read_fail(r, rc);
     } else if (record) {
@@ -158,9 +164,11 @@ static bool step_chunk(struct image_read *r, const struct dlf_spot *spot, uint64
         uncount_part(r);
     }
     r->missed |= rc == DLF_CACHE_ASKED;
-    if (rc < 0)
+    if (rc == -EAGAIN)
+        walk_again(r, r->cursor);
+    else if (rc < 0)
         dlf_read_fail(r, rc);
-    return rc >= 0;
+    return rc >= 0 || rc == -EAGAIN;
 }
 
 /* One step of the walk. False when it cannot go further before its parts are ready. */

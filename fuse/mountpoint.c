@@ -38,7 +38,11 @@ static bool is_dead_at(const char *directory)
 static bool is_connected(int fd)
 {
     struct pollfd device = {.fd = fd};
-    return poll(&device, 1, 0) == 0;
+    int rc;
+    do
+        rc = poll(&device, 1, 0);
+    while (rc < 0 && errno == EINTR);
+    return rc == 0;
 }
 
 static bool is_at_its_place(const struct dlf_mountpoint *m)

@@ -216,11 +216,26 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* In order of place and of number alike, none over another, and as the loaded pages have it. */
+/* Where the index head says that a chunk of that number can be, and no longer than any. */
+static bool can_be(const struct dlf_index_head *head, const struct dlf_record *boot)
+{
+    uint32_t page = boot->pack / DLF_INDEX_PAGE_RECORDS;
+    if (boot->pack >= head->record_count || boot->length > head->max_length)
+        return false;
+    uint64_t end =
+        page + 1 < head->page_count ? head->pages[page + 1].first_offset : head->image_size;
+    return boot->offset >= head->pages[page].first_offset &&
+           dlf_range_within(boot->offset, boot->length, end);
+}
+
+/* In order of place and of number alike, none over another, and as the index has it, as far as that
+ * is known. */
 static bool boot_is_sound(const struct dlf_pages *pages, const struct dlf_record *boot,
                           uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
+        if (!can_be(&pages->head, &boot[i]))
+            return false;
         const uint8_t *data = page_data(pages, boot[i].pack / DLF_INDEX_PAGE_RECORDS);
         if (data && !fits(&boot[i], data))
             return false;

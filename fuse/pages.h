@@ -62,7 +62,8 @@ bool dlf_pages_fit_boot(const struct dlf_pages *pages, uint32_t page, const uint
 
 /*
  * Uses a boot table from now on; one thread, once. Its records are copied. -ENOMEM, or -EBADMSG
- * when a loaded page says something else.
+ * when a loaded page says something else, or the index head: no chunk is longer than its longest,
+ * for which decoders have room, nor outside its page's place.
  */
 int dlf_pages_add_boot(struct dlf_pages *pages, const struct dlf_boot_table *table);
 

@@ -76,7 +76,8 @@ try_unmount() {
 }
 
 # Processes in whose mount namespace DIR is still mounted. A namespace that was made while it was
-# there keeps a copy, and FUSE ends with the last copy.
+# there keeps a copy, and FUSE ends with the last copy. What lies outside a process's root directory
+# mountinfo does not show; then the daemon's threads, which still wait for requests, give it away.
 holders() {
     local pid
     { grep -lF " $1 " /proc/[0-9]*/mountinfo 2>/dev/null || true; } | cut -d / -f 3 |
@@ -93,6 +94,9 @@ unmount_node() {
     }
     if ! wait_until 15 is_gone "$pid"; then
         held=$(holders "$dir")
+        if [ -z "$held" ] && grep -q fuse_dev_do_read "/proc/$pid/task"/*/wchan 2>/dev/null; then
+            held="one that cannot be seen"
+        fi
         if [ -n "$held" ]; then
             note "other mount namespaces hold $dir: ${held//$'\n'/, }"
             kill -TERM "$pid"

@@ -176,6 +176,34 @@ static void test_unsound_tables_are_refused(void **state)
     dlf_pages_free(pages);
 }
 
+/* What the index head says of a chunk's length and of each page's place holds for the table too. */
+static void test_tables_beyond_the_index_head_are_refused(void **state)
+{
+    struct dlf_record records[BOOTED];
+    struct dlf_pages *pages = new_pages();
+    uint64_t page_1 = offset_of(DLF_INDEX_PAGE_RECORDS);
+    (void)state;
+    struct {
+        uint32_t chunk;
+        uint64_t offset;
+        uint32_t length;
+    } const wrong[] = {
+        {7, offset_of(7), LENGTH + 1},                /* longer than what decoders have room for */
+        {7, page_1, LENGTH},                          /* a chunk of page 0, in page 1 */
+        {7, page_1 - 1, 2},                           /* across */
+        {280, page_1 - LENGTH, LENGTH},               /* a chunk of page 1, in page 0 */
+        {280, offset_of(RECORDS) + (1 << 20) - 1, 2}, /* over the image's end */
+        {RECORDS, offset_of(RECORDS), LENGTH},        /* no such chunk */
+    };
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct dlf_boot_table table = table_of(records, &wrong[i].chunk, 1);
+        records[0].offset = wrong[i].offset;
+        records[0].length = wrong[i].length;
+        assert_int_equal(dlf_pages_add_boot(pages, &table), -EBADMSG);
+    }
+    dlf_pages_free(pages);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_pages_come_before_the_boot_table),
         cmocka_unit_test(test_disagreement_is_found),
         cmocka_unit_test(test_unsound_tables_are_refused),
+        cmocka_unit_test(test_tables_beyond_the_index_head_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
