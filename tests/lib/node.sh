@@ -88,7 +88,8 @@ holders() {
 
 unmount_node() {
     local dir=$1 pid=${NODE_PID[$1]} status=0 held
-    wait_until 5 try_unmount "$dir" || {
+    # Another mount namespace that is just being made may have a copy of what lies on it.
+    wait_until 20 try_unmount "$dir" || {
         fail "fusermount3 -u $dir"
         return
     }
