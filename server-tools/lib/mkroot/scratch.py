@@ -2,12 +2,15 @@
 
 A run removes its own at its end, and a killed one cannot: the next run in that place does it. A name is in use as long as a
 process holds its lock, the run itself or a program that it has started, which inherits the lock. Names are made and looked
-through with the place locked, so that none is seen before it has its lock.
+through with the place locked, so that none is seen before it has its lock. Where a directory cannot be locked, as on NFS,
+nothing is removed.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import stat
 import subprocess
 import tempfile
@@ -18,12 +21,15 @@ from .run import Failure, in_namespace, say
 
 # The first descriptor that is a lock.
 LOCKS_FROM = 100
+# What mkdtemp and mkstemp put behind a prefix.
+RANDOM_PART = "[a-z0-9_]{8}"
 
 
 def make_directory(place):
     """A directory in place, after old ones are removed."""
-    with locked(place):
-        sweep(place, ".mkroot.")
+    with locked(place) as is_locked:
+        if is_locked:
+            sweep(place, ".mkroot.")
         path = tempfile.mkdtemp(prefix=".mkroot.", dir=place)
         hold(path)
     return path
@@ -35,8 +41,9 @@ def make_file(target):
     place, name = os.path.split(target)
     place = place or "."
     try:
-        with contextlib.nullcontext() if place == running.work else locked(place):
-            sweep(place, f".{name}.mkroot.")
+        with contextlib.nullcontext(False) if place == running.work else locked(place) as is_locked:
+            if is_locked:
+                sweep(place, f".{name}.mkroot.")
             handle, path = tempfile.mkstemp(prefix=f".{name}.mkroot.", dir=place)
             os.close(handle)
             hold(path)
@@ -45,21 +52,39 @@ def make_file(target):
     return path
 
 
+def open_to_lock(path):
+    """NFS locks what is open for writing. Of directories that is not to be had."""
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return os.open(path, (os.O_RDWR if stat.S_ISREG(mode) else os.O_RDONLY) | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def hold(path):
-    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """Locks path, where that can be."""
+    opened = open_to_lock(path)
     # Out of the way: mmdebstrap tells a shell the number of one of its own, and dash knows only those below 10.
     descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, LOCKS_FROM)
     os.close(opened)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return
     running.locks.append(descriptor)
 
 
 @contextlib.contextmanager
 def locked(place):
+    """Gives whether it is."""
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_locked = True
+        except OSError:
+            is_locked = False
+        yield is_locked
     finally:
         os.close(descriptor)
 
@@ -68,7 +93,7 @@ def sweep(place, prefix):
     """Removes what killed runs have left in place under such names."""
     for name in sorted(os.listdir(place)):
         path = os.path.join(place, name)
-        if not name.startswith(prefix) or not is_left(path):
+        if not re.fullmatch(re.escape(prefix) + RANDOM_PART, name) or not is_left(path):
             continue
         say(f"removing {path}, which a run that was killed has left")
         if has_mounts(path) or not remove(path):
@@ -76,18 +101,17 @@ def sweep(place, prefix):
 
 
 def is_left(path):
-    """A file or directory of this user, which no process holds."""
+    """A file or directory of this user, which no process holds. What cannot be locked may be in use."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_to_lock(path)
     except OSError:
         return False
     try:
-        status = os.fstat(descriptor)
-        if status.st_uid != os.geteuid() or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        if os.fstat(descriptor).st_uid != os.geteuid():
             return False
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
-    except BlockingIOError:
+    except OSError:
         return False
     finally:
         os.close(descriptor)

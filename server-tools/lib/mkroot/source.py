@@ -2,7 +2,6 @@
 configuration names one, with a note beside it (FILE.recipe) of what it was made from."""
 
 import os
-import re
 import shlex
 import subprocess
 import time
@@ -191,16 +190,17 @@ OF_ANY_ROOT = (*OF_A_ROOT, "boot", "dev", "home", "lib32", "lib64", "libx32", "m
 IMAGE_FILES = ("manifest.json", "index.json", "oci-layout", "blobs", "repositories")
 
 
-def first_part(tarball):
-    """The first part of the path of the tarball's first member, which is a directory above all others or is not."""
+def begins_with_root(tarball):
+    """Whether a member is, or is in, a directory of a root, so that none of the other first parts is a directory above one.
+    Members come in any order: all are looked at, until there is one."""
     child = subprocess.Popen(["tar", "-tf", tarball], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, errors="surrogateescape")
     try:
         for line in child.stdout:
             parts = [part for part in line.rstrip("\n").split("/") if part not in ("", ".")]
-            if parts:
-                return parts[0]
-        return ""
+            if parts and parts[0] in OF_ANY_ROOT:
+                return True
+        return False
     finally:
         child.kill()
         child.stdout.close()
@@ -209,12 +209,9 @@ def first_part(tarball):
 
 def unpack(tarball, root):
     os.mkdir(root)
-    above = ["", "./"]
-    part = first_part(tarball)
-    if part and part not in OF_ANY_ROOT:
-        literal = re.sub(r"([\\*?\[])", r"\\\1", part)
-        above += [f"{literal}/", f"./{literal}/"]
-    run(["tar", "-C", root, "-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--anchored",
+    # A user cannot make devices, and no tree keeps its /dev. Of directories beside the tree none is kept.
+    above = ["", "./"] if begins_with_root(tarball) else ["", "./", "*/", "./*/"]
+    run(["tar", "-C", root, "-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--anchored", "--no-wildcards-match-slash",
          *(f"--exclude={one}dev/*" for one in above), "-pf", tarball], f"cannot unpack {tarball}: remove it to have it built again")
     os.chmod(root, 0o755)
     lift(tarball, root)
