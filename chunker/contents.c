@@ -12,9 +12,15 @@
 
 #include "chunker/filesystem.h"
 #include "chunker/io.h"
+#include "format/bytes.h"
 
 /* Loop devices have whole sectors: a file's last bytes are left out of them. */
 #define LOOP_SECTOR_BYTES UINT64_C(512)
+
+/* btrfs: where its superblock is, and in it the bytes of all devices, and their number. */
+#define BTRFS_SUPERBLOCK UINT64_C(65536)
+#define BTRFS_TOTAL_BYTES 112
+#define BTRFS_DEVICES 136
 
 #define HINT_QEMU "make a plain image of it: qemu-img convert -O raw IMAGE IMAGE.raw"
 #define HINT_UNPACK "unpack it first"
@@ -77,8 +83,6 @@ static const struct {
     {"BitLocker", NULL, "open it (cryptsetup open --readonly) and give /dev/mapper/NAME"},
     {"linux_raid_member", "member of a Linux RAID",
      "assemble it (mdadm --assemble --readonly) and give /dev/mdN"},
-    {"btrfs", NULL,
-     "nodes do with its module in the initramfs and rootfstype=btrfs, or copy its files into ext4"},
     {"iso9660", "ISO 9660",
      "the root of a live system is a file in it, as live/filesystem.squashfs"},
     {"udf", "UDF", "the root of a live system is a file in it, as live/filesystem.squashfs"},
@@ -96,8 +100,8 @@ static void set_other(struct contents *contents, const char *name, const char *h
 
 static bool is_mounted_by_nodes(const char *type)
 {
-    static const char *const types[] = {"ext2", "ext3",     "ext4", "ext4dev",
-                                        "xfs",  "squashfs", "erofs"};
+    static const char *const types[] = {"ext2", "ext3",     "ext4",  "ext4dev",
+                                        "xfs",  "squashfs", "erofs", "btrfs"};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (strcmp(type, types[i]) == 0)
             return true;
@@ -173,6 +177,21 @@ static blkid_probe probe_open(int fd, uint64_t start_bytes, uint64_t size_bytes)
     return probe;
 }
 
+/* Nodes have one device. */
+static int look_at_btrfs(struct contents *contents, int fd, uint64_t start_bytes)
+{
+    uint8_t superblock[BTRFS_DEVICES + 8] = {0};
+    int rc = io_pread(fd, superblock, sizeof(superblock), start_bytes + BTRFS_SUPERBLOCK);
+    if (rc < 0)
+        return rc;
+    if (dlf_get64(superblock + BTRFS_DEVICES) == 1)
+        contents->filesystem_bytes = dlf_get64(superblock + BTRFS_TOTAL_BYTES);
+    else
+        set_other(contents, "btrfs of several devices",
+                  "leave one of them (btrfs device remove), or copy its files into an ext4");
+    return 0;
+}
+
 int contents_look(struct contents *contents, int fd, const char *path, uint64_t start_bytes,
                   uint64_t size_bytes, struct dlf_err *err)
 {
@@ -204,7 +223,10 @@ int contents_look(struct contents *contents, int fd, const char *path, uint64_t 
         contents->filesystem_bytes = filesystem_bytes(filesystem, start, size);
         contents->journal_dirty = filesystem_journal_dirty(filesystem, start, size);
     }
-    return 0;
+    if (contents->kind == CONTENTS_FILESYSTEM && strcmp(contents->name, "btrfs") == 0)
+        rc = look_at_btrfs(contents, fd, start_bytes);
+    return rc < 0 ? dlf_fail(err, -rc, "%s: cannot read its superblock: %s", path, strerror(-rc))
+                  : 0;
 }
 
 int contents_look_at_start(struct contents *contents, const uint8_t *start, size_t size,

@@ -1,7 +1,7 @@
 /*
  * What a file or device holds, and what nodes will do with it.
  *
- * Nodes mount an image as it is, from its first byte on: a file system of one of four kinds. People
+ * Nodes mount an image as it is, from its first byte on: a file system of one of five kinds. People
  * have disks with partitions, disks of virtual machines, volumes, archives and compressed files;
  * each of them is called by its name here, with the command that makes an image of it.
  *
@@ -17,8 +17,10 @@
 
 #include "format/err.h"
 
-/* Bytes from the start that suffice, of what cannot be read at will. */
-#define CONTENTS_LOOK_BYTES ((size_t)128 << 10)
+/* Bytes from the start that suffice, of what cannot be read at will: libblkid takes less for no
+ * btrfs.
+ */
+#define CONTENTS_LOOK_BYTES ((size_t)1 << 20)
 
 enum contents_kind {
     CONTENTS_UNKNOWN,    /* nothing that is recognised; may be meant */

@@ -210,6 +210,12 @@ static void warn_of_contents(const struct create *c)
         log_warning("%s: no file system is recognised in it, and nodes will have nothing to mount; "
                     "--force says that this is meant",
                     c->options.name);
+    if (strcmp(c->contents.name, "btrfs") == 0 && !c->options.force)
+        log_warning(
+            "%s: nodes mount this btrfs read-only, its default subvolume but for "
+            "rootflags=subvol=NAME, and replay no log tree: unmount it before it is copied; "
+            "--force says that this is meant",
+            c->options.name);
     if (c->contents.journal_dirty)
         log_warning("%s: its journal is not replayed, as in a copy of a running machine: nodes "
                     "mount it without, and see what was on the disk; e2fsck -f -p mends a copy",
