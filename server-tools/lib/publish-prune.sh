@@ -109,22 +109,38 @@ prune_objects() {
     awk '$1 == "object" && $2 ~ /^pack/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.packs"
 }
 
-# The mark of a release first: without it, it is none.
+# prune_stop_if_new MESSAGE: ends the program where the mirror shows what $WORK/present does not have.
+prune_stop_if_new() {
+    local new
+    target_list "$WORK/again"
+    new=$(comm -13 <(prune_shown "$WORK/present") <(prune_shown "$WORK/again") | sed -n 1p)
+    [ -z "$new" ] || die "$TARGET was published to meanwhile (${new%% *})$1"
+}
+
+# The mark of a release first: without it, it is none. A publisher whose manifests come before objects go has them all; one
+# whose manifests come while they go may lack some.
 prune_delete() {
-    local list
+    local list new="; no object was removed from it, prune again later"
     grep -E '^releases/[^/]+/release$' "$WORK/gone.releases" >"$WORK/gone.marks" || true
     if [ "$TARGET_KIND" != rclone ]; then
         cut -d / -f 1-2 "$WORK/gone.releases" | sort -u >"$WORK/gone.directories"
         mv "$WORK/gone.directories" "$WORK/gone.releases"
     fi
-    for list in marks releases manifests pointers packs; do
+    for list in marks releases; do
         target_delete "$WORK/gone.$list"
     done
     [ ! -s "$WORK/gone.releases" ] || target_tidy releases
+    for list in manifests pointers packs; do
+        [ -s "$WORK/gone.$list" ] || continue
+        prune_stop_if_new "$new"
+        target_delete "$WORK/gone.$list"
+        new=" while objects were removed from it, and may lack some: publish that again (--verify finds what is missing)"
+    done
+    [ ! -s "$WORK/gone" ] || prune_stop_if_new "$new"
 }
 
-# What the mirror shows, and since when: a publisher that needs what was to go has changed it.
-prune_shown() { awk '/^(manifest\/|[^\/]+\.dlfuse |releases\/[^\/]+\/release |groups\/)/' "$1"; }
+# What the mirror shows, and since when: a publisher that needs what was to go has changed it. rclone lists in any order.
+prune_shown() { awk '/^(manifest\/|[^\/]+\.dlfuse |releases\/[^\/]+\/release |groups\/)/' "$1" | sort; }
 
 # prune_plan KEEP GRACE: what goes is in $WORK/gone*.
 prune_plan() {

@@ -136,15 +136,18 @@ rclone_showing() {
     if [ -t 3 ]; then rclone_quietly --progress --stats-one-line "$@" 1>&3; else rclone_quietly "$@"; fi
 }
 
-# What rsync said about links that lead nowhere; false when it said anything else.
+# What rsync said about links that lead nowhere; false when it said anything else. A group may have the name of a directory of
+# the mirror, and the mirror may be called groups.
 target_dangling() {
-    local tops
+    local tops groups=/groups
+    [[ $TARGET_BASE != */groups/ ]] || groups=/groups/groups
     tops=$(IFS='|' && echo "${TARGET_TOPS[*]}")
     ! grep -vqE '^(rsync: )?(\[[A-Za-z]+\] )?symlink has no referent: |^rsync error: ' "$WORK/said" || return 1
-    sed -nE "s~^.*symlink has no referent: \".*/($tops)\"( \\(in .*)?\$~\\1~p" "$WORK/said" >"$WORK/gone-tops"
+    sed -nE -e "\~symlink has no referent: \"(.*)?$groups/[^/\"]+\"~d" \
+        -e "s~^.*symlink has no referent: \".*/($tops)\"( \\(in .*)?\$~\\1~p" "$WORK/said" >"$WORK/gone-tops"
     [ ! -s "$WORK/gone-tops" ] ||
         die "$TARGET: $(head -n 1 "$WORK/gone-tops") is a symbolic link to a directory that is not there; is its disk mounted?"
-    sed -nE 's~^.*symlink has no referent: ".*/groups/([^/"]+)"( \(in .*)?$~\1~p' "$WORK/said" >"$WORK/dangling"
+    sed -nE "s~^.*symlink has no referent: \".*$groups/([^/\"]+)\"( \\(in .*)?\$~\\1~p" "$WORK/said" >"$WORK/dangling"
 }
 
 # Only what belongs to a mirror: other files may lie beside it.
@@ -289,13 +292,28 @@ target_tidy() {
     [ "$TARGET_KIND" != rclone ] || target_run "cannot delete from" rclone_quietly rmdirs --leave-root "$TARGET_BASE$1"
 }
 
-# Where groups is itself a link, ../releases is beside the directory that it leads to.
+# target_point_is GROUP ID FILE: the release that was found behind the group's link.
+target_point_is() {
+    { [ -e "$3" ] && release_read "$3" && [ "$RELEASE_ID" = "$2" ]; } ||
+        die "$TARGET: groups/$1 is to be a link to ../releases/$2, which does not lead there: make groups a directory of the mirror, or put releases beside the one that it is a link to"
+}
+
+# target_point_look GROUP ID: where groups is itself a link, ../releases is beside the directory that it leads to. A daemon
+# may take that path apart by itself; it is asked afterwards.
+target_point_look() {
+    [[ $TARGET != rsync://* && $TARGET != *::* ]] && grep -qxF groups "$WORK/directories" || return 0
+    rm -rf "$WORK/pointed"
+    mkdir "$WORK/pointed"
+    target_try rsync_quietly --copy-links "${TARGET_BASE}groups/../releases/$2/release" "$WORK/pointed/" ||
+        grep -qE '(change_dir|link_stat) .*No such file or directory' "$WORK/said" || die "cannot read $TARGET: $(target_cause)"
+    target_point_is "$1" "$2" "$WORK/pointed/release"
+}
+
 target_point_check() {
     echo "groups/$1/release" >"$WORK/point.list"
     rm -rf "$WORK/pointed"
     target_get "$WORK/point.list" "$WORK/pointed"
-    { [ -e "$WORK/pointed/groups/$1/release" ] && release_read "$WORK/pointed/groups/$1/release" && [ "$RELEASE_ID" = "$2" ]; } ||
-        die "$TARGET: groups/$1 is a link to ../releases/$2 and does not lead there: make groups a directory of the mirror, or put releases beside the one that it is a link to"
+    target_point_is "$1" "$2" "$WORK/pointed/groups/$1/release"
 }
 
 # A symbolic link is replaced by one rename. Where there are none, the files are copied, and what says which release
@@ -303,6 +321,7 @@ target_point_check() {
 target_point() {
     local group=$1 id=$2 files=$3
     if [ "$TARGET_KIND" != rclone ]; then
+        target_point_look "$group" "$id"
         mkdir -p "$WORK/point/groups"
         ln -sfn "../releases/$id" "$WORK/point/groups/$group"
         echo "groups/$group" >"$WORK/point.list"
