@@ -117,6 +117,17 @@ static bool read_serial(const char *value, uint64_t *serial)
     return dlf_text_number(value, UINT64_MAX, serial, &end) && !*end && *serial > 0;
 }
 
+/* Upper case is as good as lower: not every program writes what sha256sum writes. */
+static bool read_digest(const char *value, struct dlf_sha256 *digest)
+{
+    char lower[DLF_SHA256_HEX + 1];
+    if (strlen(value) != DLF_SHA256_HEX)
+        return false;
+    for (size_t i = 0; i < sizeof lower; i++)
+        lower[i] = value[i] >= 'A' && value[i] <= 'F' ? (char)(value[i] - 'A' + 'a') : value[i];
+    return dlf_sha256_parse(digest, lower);
+}
+
 /* What is trusted of a manifest; false when name is none of these. */
 static bool set_trust(struct dlf_trust *trust, const char *name, const char *value, bool *ok)
 {
@@ -126,7 +137,7 @@ static bool set_trust(struct dlf_trust *trust, const char *name, const char *val
     } else if (strcmp(name, "serial") == 0) {
         *ok = read_serial(value, &trust->serial_min);
     } else if (strcmp(name, "digest") == 0) {
-        *ok = trust->digest_given = dlf_sha256_parse(&trust->digest, value);
+        *ok = trust->digest_given = read_digest(value, &trust->digest);
     } else {
         return false;
     }

@@ -105,6 +105,12 @@ static void test_trust(void **state)
     assert_true(o.trust.serial_min == UINT64_MAX);
     assert_true(o.trust.digest_given);
     assert_int_equal(o.trust.digest.bytes[1], 0x23);
+    assert_int_equal(
+        parse("digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdEF", &o, &err,
+              copy),
+        0);
+    assert_int_equal(o.trust.digest.bytes[5], 0xab);
+    assert_int_equal(o.trust.digest.bytes[31], 0xef);
     char *argv[] = {(char[]){"--keys"}, (char[]){"k"}, (char[]){"http://h/a.dlfuse"},
                     (char[]){"/mnt"}};
     assert_int_equal(dlf_options_parse(&o, 4, argv, &err), 0);
@@ -162,7 +168,8 @@ static void test_refusals(void **state)
         "serial=",
         "digest=",
         "digest=0123",
-        "digest=0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"};
+        "digest=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0",
+        "digest=0123456789ABCDEG0123456789abcdef0123456789abcdef0123456789abcdef"};
     struct dlf_options o;
     struct dlf_err err;
     char copy[OPTIONS_MAX];
