@@ -59,6 +59,8 @@ install_http() {
 # The node's clock starts there at the earliest; systemd, PID 1, takes the file's time.
 install_epoch() {
     local epoch="${SOURCE_DATE_EPOCH:-$(date +%s)}"
+    # Before 2020: a build system's constant, no time. systemd sets a clock back that is 15 years later than the file.
+    [ "$epoch" -ge 1577836800 ] || return 0
     mkdir -p "$initdir/usr/lib"
     echo "$epoch" >"$initdir/usr/lib/clock-epoch"
     touch -d "@$epoch" "$initdir/usr/lib/clock-epoch"

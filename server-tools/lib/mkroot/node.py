@@ -20,6 +20,9 @@ FORGOTTEN = (
     "/.dockerenv", "/.dockerinit", "/run/.containerenv", "/run/systemd/container", "/run/host/container-manager",
 )
 
+# The first day of 2020: trees that seem to be older have a build system's constant for a time.
+EARLIEST_CLOCK = 1577836800
+
 FSTAB = """\
 # The root is an overlay that the initramfs has mounted: it has no line here.
 """
@@ -247,9 +250,11 @@ def forget(tree):
 
 def set_clock(tree):
     """systemd sets a clock that is behind this file's time to it, before anything else runs. Others that would do so are
-    forgotten: they have another machine's time."""
+    forgotten: they have another machine's time. A tree of 1970 says nothing: systemd sets a clock back that is 15 years later
+    than the file."""
     if tree.exists("/usr/lib/systemd"):
         tree.remove("/usr/lib/clock-epoch")
+    if tree.exists("/usr/lib/systemd") and tree.epoch >= EARLIEST_CLOCK:
         tree.write("/usr/lib/clock-epoch", "")
         os.utime(tree.resolve("/usr/lib/clock-epoch"), (tree.epoch, tree.epoch))
 
