@@ -22,7 +22,7 @@ dlfuse_args() (
     set -f
     # shellcheck disable=SC2013 # words are what is wanted
     for word in $(cat "$DLFUSE_CMDLINE"); do
-        case $word in "$1="*) echo "${word#*=}" ;; esac
+        case $word in "$1="*) printf '%s\n' "${word#*=}" ;; esac
     done
 )
 
@@ -33,7 +33,7 @@ dlfuse_arg() (
     for word in $(cat "$DLFUSE_CMDLINE"); do
         case $word in "$1="*) found=0 value=${word#*=} ;; esac
     done
-    [ $found = 1 ] || echo "$value"
+    [ $found = 1 ] || printf '%s\n' "$value"
     return $found
 )
 
@@ -56,7 +56,7 @@ dlfuse_url() {
     local value
     for value in "${ROOT:-}" "$(dlfuse_arg root)" "$(dlfuse_arg netroot)"; do
         case $value in
-        dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
+        dlfuse:*) printf '%s\n' "${value#dlfuse:}" && return 0 ;;
         esac
     done
     return 1
@@ -73,11 +73,11 @@ dlfuse_write_nameservers() {
     local address words
     words=$(
         for address in $(dlfuse_args nameserver); do
-            echo "nameserver $address"
+            printf 'nameserver %s\n' "$address"
         done
         [ ! -e "$DLFUSE_RESOLVER" ] || cat "$DLFUSE_RESOLVER"
     )
-    [ -z "$words" ] || echo "$words" >"$DLFUSE_RESOLVER"
+    [ -z "$words" ] || printf '%s\n' "$words" >"$DLFUSE_RESOLVER"
 }
 
 # dlfuse_connect URL: beside everything else, for as long as it takes. configure_networking gives up after minutes and then

@@ -6,6 +6,7 @@
 #
 #   dlfuse_option NAME       value of the last rd.dlfuse.NAME= that is right; 1: there is none
 #   dlfuse_options NAME      the values of all that are right, one a line
+#   dlfuse_debugs            0 if rd.dlfuse.debug is given
 #   dlfuse_check_arguments   the lines on the console, once a boot
 
 # NAME:KIND of each.
@@ -95,15 +96,20 @@ dlfuse_fits() {
 dlfuse_option() {
     local value
     value=$(dlfuse_options "$1" | sed -n '$p')
-    [ -n "$value" ] && echo "$value"
+    [ -n "$value" ] && printf '%s\n' "$value"
 }
 
 dlfuse_options() {
     local kind
     kind=$(dlfuse_argument_kind "$1")
     dlfuse_args "rd.dlfuse.$1" | while read -r _value; do
-        ! dlfuse_fits "$kind" "$_value" || echo "$_value"
+        ! dlfuse_fits "$kind" "$_value" || printf '%s\n' "$_value"
     done
+}
+
+# 0 if the last rd.dlfuse.debug that is right says so.
+dlfuse_debugs() {
+    [ "$(dlfuse_words | sed -nE 's/^rd\.dlfuse\.debug(=(1|yes|on)?)?$/1/p; s/^rd\.dlfuse\.debug=(0|no|off)$/0/p' | sed -n '$p')" = 1 ]
 }
 
 # dlfuse_fault WORD: what is wrong with this kernel argument, if it is meant for dlfuse; nothing when it is right.
@@ -116,7 +122,7 @@ dlfuse_fault() {
     esac
     name=${name%%=*}
     kind=$(dlfuse_argument_kind "$name") || {
-        echo "$1: there is no such argument: it has no effect; what follows rd.dlfuse. may be:$(dlfuse_argument_names)"
+        printf '%s\n' "$1: there is no such argument: it has no effect; what follows rd.dlfuse. may be:$(dlfuse_argument_names)"
         return 0
     }
     case $1 in
@@ -126,8 +132,8 @@ dlfuse_fault() {
     ! dlfuse_fits "$kind" "$value" || return 0
     [ "$kind" != missing ] || kind=$(dlfuse_argument_kind "$name")
     case $kind in
-    serial | digest) echo "$1: the value must be $(dlfuse_wants "$kind"): nothing is booted with it" ;;
-    *) echo "$1: the value must be $(dlfuse_wants "$kind"): it has no effect, dlfuse.cmdline(7) has the default" ;;
+    serial | digest) printf '%s\n' "$1: the value must be $(dlfuse_wants "$kind"): nothing is booted with it" ;;
+    *) printf '%s\n' "$1: the value must be $(dlfuse_wants "$kind"): it has no effect, dlfuse.cmdline(7) has the default" ;;
     esac
 }
 

@@ -50,7 +50,7 @@ DLFUSE_SPARE_KIB=65536
 # dlfuse_note LEVEL TEXT: on the console and in the history.
 dlfuse_note() {
     dlfuse_log "$1" "$2"
-    echo "$2" >>"$DLFUSE_HISTORY"
+    printf '%s\n' "$2" >>"$DLFUSE_HISTORY"
 }
 
 dlfuse_uptime() {
@@ -110,7 +110,7 @@ dlfuse_watch_mount() {
     local why trouble_since='' unusable_since=''
     until dlfuse_give_up; do sleep 1; done
     [ ! -e "$DLFUSE_ATTACHED" ] || return 0
-    echo "$why" >"$DLFUSE_STATE/hopeless"
+    printf '%s\n' "$why" >"$DLFUSE_STATE/hopeless"
     dlfuse_kill_daemon
 }
 
@@ -184,8 +184,8 @@ dlfuse_make_room() {
 # dlfuse_remember WAY URL WHY: for the booted system, and for "dlfuse status" where a daemon's status would be.
 dlfuse_remember() {
     local text
-    echo "$1 $2: $3" >"$DLFUSE_FALLBACK"
-    text=$(echo "$3" | sed 's/[\\"]/\\&/g')
+    printf '%s\n' "$1 $2: $3" >"$DLFUSE_FALLBACK"
+    text=$(printf '%s\n' "$3" | sed 's/[\\"]/\\&/g')
     mkdir -p "$DLFUSE_MOUNT"
     printf '{\n  "state": "fallback",\n  "way": "%s",\n  "url": "%s",\n  "why": "%s"\n}\n' "$1" "$2" "$text" \
         >"$DLFUSE_MOUNT/status.json"
@@ -196,7 +196,7 @@ dlfuse_report() {
     local report host name up options
     report=$(dlfuse_option report) || return 0
     read -r host </proc/sys/kernel/hostname
-    host=$(echo "$host" | sed 's/[^A-Za-z0-9.-]/_/g')
+    host=$(printf '%s\n' "$host" | sed 's/[^A-Za-z0-9.-]/_/g')
     name=${2%%[?#]*}
     name=${name##*/}
     up=$(dlfuse_uptime)
@@ -286,7 +286,7 @@ dlfuse_fetch_into() {
 dlfuse_full_urls() {
     local urls manifest="${1%%[?#]*}"
     urls=$(dlfuse_options full)
-    echo "${urls:-${manifest%.dlfuse}.img${1#"$manifest"}}"
+    printf '%s\n' "${urls:-${manifest%.dlfuse}.img${1#"$manifest"}}"
 }
 
 # dlfuse_begins URL: does anything come from there? One byte is asked of it.
@@ -334,7 +334,7 @@ dlfuse_pause() {
     local seconds=5
     [ "$1" -lt 2 ] || seconds=10
     [ "$1" -lt 3 ] || seconds=$((30 + $(dlfuse_random 91)))
-    echo "$why" >"$DLFUSE_FAILED"
+    printf '%s\n' "$why" >"$DLFUSE_FAILED"
     dlfuse_note 3 "nothing to boot from, try $1: $why; next try in $seconds s"
     sleep $seconds
 }
@@ -397,7 +397,7 @@ dlfuse_wait() {
         # Who leaves the shell has as long again.
         rm -f "$DLFUSE_STATE/wait"
     elif [ -e "$DLFUSE_FAILED" ] && [ ! -e "$DLFUSE_STATE/shell" ] &&
-        { dlfuse_flag rd.shell || dlfuse_flag rd.dlfuse.debug; }; then
+        { dlfuse_flag rd.shell || dlfuse_debugs; }; then
         : >"$DLFUSE_STATE/shell"
         dlfuse_shell "dlfuse: nothing to boot from: $(cat "$DLFUSE_FAILED")"
     fi
@@ -405,7 +405,7 @@ dlfuse_wait() {
 
 # What somebody in front of the console wants to know.
 dlfuse_diagnosis() {
-    echo "dlfuse: no root from $1"
+    printf '%s\n' "dlfuse: no root from $1"
     [ ! -s "$DLFUSE_HISTORY" ] || sed 's/^/  /' "$DLFUSE_HISTORY"
     [ ! -s "$DLFUSE_TROUBLE" ] || sed 's/^/  now: /' "$DLFUSE_TROUBLE"
     echo "  trying goes on; the boot continues when the image is mounted and this shell is left"

@@ -16,7 +16,7 @@ dlfuse_is_disk() {
 # dlfuse_fit_fstab: one on stdin as this machine needs it, on stdout; what is not changed stays byte by byte.
 dlfuse_fit_fstab() {
     while IFS= read -r _line || [ -n "$_line" ]; do
-        echo "$_line" | dlfuse_fit_line || printf '%s\n' "$_line"
+        printf '%s\n' "$_line" | dlfuse_fit_line || printf '%s\n' "$_line"
     done
 }
 

@@ -10,7 +10,7 @@
 # read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
 # With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
 DLFUSE_READ_AHEAD_KB=128
-# Types that are tried where the image's own bytes do not say which it is.
+# Types that are tried, behind the one that the image's own bytes seem to say.
 DLFUSE_TYPES='ext4 squashfs erofs xfs btrfs'
 DLFUSE_DEV=/dev
 DLFUSE_BLOCKS=/sys/block
@@ -65,8 +65,9 @@ dlfuse_has() {
     [ "$(dd if="$1" bs=1 skip="$2" count="$3" 2>/dev/null)" = "$(printf "$4")" ]
 }
 
-# dlfuse_image_kind DEVICE: prints the type of its file system, or what else it is; nothing for what is unknown. All that is
-# looked at lies in the first block, which a boot reads anyway, but for btrfs.
+# dlfuse_image_kind DEVICE: prints the type that its file system seems to have, or what else it is; nothing for what is unknown. The
+# longest marks come first: two bytes may stand somewhere by chance. Nearly all that is looked at lies in the first block, which a
+# boot reads anyway.
 dlfuse_image_kind() {
     local offset count bytes kind
     while read -r offset count bytes kind; do
@@ -75,18 +76,18 @@ dlfuse_image_kind() {
             return
         }
     done <<'END'
-1080 2 \123\357 ext4
 0 4 hsqs squashfs
 1024 4 \342\341\365\340 erofs
 0 4 XFSB xfs
+65600 8 _BHRfS_M btrfs
 0 4 LUKS an encrypted disk (LUKS)
 0 4 QFI\373 a disk of QEMU (qcow2)
-0 2 \037\213 a packed file (gzip)
 0 4 \050\265\057\375 a packed file (zstd)
 0 5 \3757zXZ a packed file (xz)
 512 8 LABELONE a physical volume of LVM
 512 8 EFI\040PART a partitioned disk (GPT)
-65600 8 _BHRfS_M btrfs
+0 2 \037\213 a packed file (gzip)
+1080 2 \123\357 ext4
 510 2 \125\252 a partitioned disk (MBR)
 END
 }
@@ -132,38 +133,51 @@ dlfuse_mount_type() {
     dlfuse_log 4 "the image was not unmounted before it was made: its journal is ignored ($journal), the newest changes may be missing; $1 says: $first"
 }
 
-# dlfuse_mount_lower DEVICE: mounts it; 1: why says what it is and what the kernel says of it. A file system that would die
-# with the device gets a second loop device on top of it: that one holds the first as a file, so nobody tells it.
+dlfuse_detach_top() {
+    [ -z "$top" ] || losetup -d "$top"
+    top=''
+}
+
+# dlfuse_mount_as TYPE DEVICE: 1: reason says why. A file system that would die with the device gets a second loop device, top, on
+# top of it: that one holds the first as a file, so nobody tells it.
+dlfuse_mount_as() {
+    local on="$2"
+    dlfuse_load_modules "$1"
+    dlfuse_knows_filesystem "$1" || {
+        reason="this kernel has no $1 (module $1)"
+        return 1
+    }
+    if dlfuse_dies_with_its_device "$1"; then
+        [ -n "$top" ] || top=$(dlfuse_attach_loop "$2") || top=''
+        on=${top:-$2}
+    fi
+    dlfuse_mount_type "$1" "$on" || return 1
+    [ "$on" = "$top" ] || dlfuse_detach_top
+}
+
+# dlfuse_mount_lower DEVICE: mounts it, as what it looks like or else as any other type; 1: why says what it is and what the kernel
+# says of that. top is the device that is mounted, where it is not this one.
 dlfuse_mount_lower() {
-    local device="$1" kind types type reason='' on top=''
+    local device="$1" kind asked types type reason='' own=''
     mkdir -p "$DLFUSE_LOWER"
     kind=$(dlfuse_image_kind "$device")
-    types=$(dlfuse_arg rootfstype | sed 's/,/ /g')
+    asked=$(dlfuse_arg rootfstype | sed 's/,/ /g')
     case $kind in
-    '' | *' '*) types=${types:-$DLFUSE_TYPES} ;;
-    *) types=${types:-$kind} ;;
+    '' | *' '*) types=$DLFUSE_TYPES ;;
+    *) types="$kind $(printf '%s\n' "$DLFUSE_TYPES" | sed "s/$kind//")" ;;
     esac
-    for type in $types; do
-        dlfuse_load_modules "$type"
-        dlfuse_knows_filesystem "$type" || {
-            reason="this kernel has no $type (module $type)"
-            continue
-        }
-        on=$device
-        if dlfuse_dies_with_its_device "$type"; then
-            [ -n "$top" ] || top=$(dlfuse_attach_loop "$device") || top=$device
-            on=$top
-        fi
-        dlfuse_mount_type "$type" "$on" || continue
-        [ -z "$top" ] || [ "$on" = "$top" ] || losetup -d "$top"
-        return 0
+    for type in ${asked:-$types}; do
+        ! dlfuse_mount_as "$type" "$device" || return 0
+        [ "$type" != "$kind" ] || own=$reason
     done
-    [ -z "$top" ] || losetup -d "$top"
+    dlfuse_detach_top
+    # What the others say of it does not matter.
+    [ -n "$asked" ] || [ -z "$kind" ] || reason=$own
     # shellcheck disable=SC2034 # the caller's
     case $kind in
     '') why="the image has no file system that this kernel can mount; rootfstype= names one${reason:+ ($reason)}" ;;
     *' '*) why="the image is $kind, not a file system: dlfuse-chunker create needs the root file system alone" ;;
-    *) why="the image is $kind, and cannot be mounted as ${types}: ${reason:-the kernel does not say why}" ;;
+    *) why="the image is $kind, and cannot be mounted as ${asked:-$kind}: ${reason:-the kernel does not say why}" ;;
     esac
     return 1
 }
@@ -171,7 +185,7 @@ dlfuse_mount_lower() {
 # dlfuse_attach_file FILE: the image in FILE is mounted at DLFUSE_LOWER. Else 1, and why says what failed; next is set
 # where the way that FILE came is the reason.
 dlfuse_attach_file() {
-    local device
+    local device top=''
     device=$(dlfuse_attach_loop "$1") || {
         # shellcheck disable=SC2034 # the caller's
         why="cannot attach $1 to a loop device; does the kernel have the loop module?" next=download
@@ -187,6 +201,7 @@ dlfuse_attach_file() {
         # shellcheck disable=SC2034
         why="the overlay cannot be made: $reason"
         umount "$DLFUSE_LOWER"
+        dlfuse_detach_top
         losetup -d "$device"
         return 1
     }

@@ -66,7 +66,7 @@ dlfuse_complete_ip() (
     [ $ips = 1 ] && [ $bootifs = 1 ] && mac=$(dlfuse_bootif_mac "$bootif") || exit 1
     name="ifname=$interface:$mac"
     for word in $named; do
-        if [ "$(echo "${word#*:}" | sed 'y/ABCDEF/abcdef/')" = "$mac" ]; then
+        if [ "$(printf '%s\n' "${word#*:}" | sed 'y/ABCDEF/abcdef/')" = "$mac" ]; then
             interface=${word%%:*} name=''
         elif [ "${word%%:*}" = "$interface" ]; then
             exit 1

@@ -47,7 +47,7 @@ DLFUSE_EPOCH=/usr/lib/clock-epoch
 # with nothing to boot from has no better place to say why.
 dlfuse_log() {
     dlfuse_cut "dlfuse: $2" | while IFS= read -r _line; do
-        echo "<$1>$_line" >"$DLFUSE_KMSG"
+        printf '%s\n' "<$1>$_line" >"$DLFUSE_KMSG"
     done
     if command -v plymouth >/dev/null; then
         dlfuse_splash "dlfuse: $2" </dev/null >/dev/null 2>&1 9>&- &
@@ -112,25 +112,27 @@ dlfuse_fill_private_root() {
     done
 }
 
-# The options that say what is taken, for mount, download and fetch; nothing when that is anything. A comma inside a value is escaped as libfuse
-# wants it.
+# dlfuse_escape VALUE: with commas as libfuse wants them.
+dlfuse_escape() { printf '%s\n' "$1" | sed 's/,/\\,/g'; }
+
+# The options that say what is taken, for mount, download and fetch; nothing when that is anything.
 dlfuse_trust_options() {
     local options='' name value
     [ ! -d "$DLFUSE_KEYS" ] || options=,keys=$DLFUSE_KEYS
     for name in serial digest; do
         value=$(dlfuse_arg "rd.dlfuse.$name") || continue
-        options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
+        options="$options,$name=$(dlfuse_escape "$value")"
     done
-    echo "${options#,}"
+    printf '%s\n' "${options#,}"
 }
 
 # The options that say how servers are asked; nothing when nothing is said.
 dlfuse_http_options() {
     local options='' value
-    ! value=$(dlfuse_option proxy) || options=",proxy=$(echo "$value" | sed 's/,/\\,/g')"
+    ! value=$(dlfuse_option proxy) || options=",proxy=$(dlfuse_escape "$value")"
     [ ! -e "$DLFUSE_CA" ] || options="$options,ca=$DLFUSE_CA"
     [ ! -e "$DLFUSE_HEADERS" ] || options="$options,headers=$DLFUSE_HEADERS"
-    echo "${options#,}"
+    printf '%s\n' "${options#,}"
 }
 
 # What holds for whatever is fetched, by mount, download and fetch.
@@ -138,7 +140,7 @@ dlfuse_access_options() {
     local trust http
     trust=$(dlfuse_trust_options)
     http=$(dlfuse_http_options)
-    echo "$trust${trust:+${http:+,}}$http"
+    printf '%s\n' "$trust${trust:+${http:+,}}$http"
 }
 
 # The options that say which image is wanted, and from where, for mount and download.
@@ -146,9 +148,9 @@ dlfuse_store_options() {
     local options value
     options=$(dlfuse_access_options)
     for value in $(dlfuse_options mirror); do
-        options="$options,mirror=$(echo "$value" | sed 's/,/\\,/g')"
+        options="$options,mirror=$(dlfuse_escape "$value")"
     done
-    echo "${options#,}"
+    printf '%s\n' "${options#,}"
 }
 
 # The mount options that the kernel arguments ask for.
@@ -156,12 +158,12 @@ dlfuse_mount_options() {
     local options="rootfs,chroot=$DLFUSE_ROOT,log=kmsg,trouble=${DLFUSE_TROUBLE#"$DLFUSE_ROOT"}" name value
     for name in cache fill filldelay fillrate prefetch hedge boot ending report; do
         value=$(dlfuse_option $name) || continue
-        options="$options,$name=$(echo "$value" | sed 's/,/\\,/g')"
+        options="$options,$name=$(dlfuse_escape "$value")"
     done
     value=$(dlfuse_store_options)
     options="$options${value:+,$value}"
-    ! dlfuse_flag rd.dlfuse.debug || options="$options,debug"
-    echo "$options"
+    ! dlfuse_debugs || options="$options,debug"
+    printf '%s\n' "$options"
 }
 
 # systemd is PID 1 of the initramfs: then the daemon must be a unit, or switching root would end it.

@@ -29,7 +29,7 @@ DLFUSE_SHARED_UUIDS='03000200040005000006000700080009 00020003000400050006000700
 
 # dlfuse_as_id TEXT: its 32 hexadecimal digits, as /etc/machine-id has them; nothing if it is no id.
 dlfuse_as_id() {
-    echo "$1" | sed -nE 's/-//g; y/ABCDEF/abcdef/; /^0{32}$/d; /^[0-9a-f]{32}$/p'
+    printf '%s\n' "$1" | sed -nE 's/-//g; y/ABCDEF/abcdef/; /^0{32}$/d; /^[0-9a-f]{32}$/p'
 }
 
 # dlfuse_hash_id TEXT: an id that is always the same for TEXT, with the marks of a random UUID.
@@ -159,13 +159,13 @@ dlfuse_give_id() {
 dlfuse_set_machine_id() {
     local want state id
     ! dlfuse_arg systemd.machine_id >/dev/null && [ ! -e "$DLFUSE_ID_CREDENTIAL" ] || return 0
-    want=$(dlfuse_arg rd.dlfuse.machine-id) || :
+    want=$(dlfuse_option machine-id) || :
     want=${want:-auto}
     state=$(dlfuse_id_state "$1/etc/machine-id")
     case $want-$state in 0-* | no-* | off-* | auto-id | *-link) return 0 ;; esac
     id=$(dlfuse_machine_id "$want")
     if [ -z "$id" ]; then
-        dlfuse_log 4 "no machine-id from rd.dlfuse.machine-id=$want: it wants a firmware's UUID, a card's MAC address, or 32 hexadecimal digits; systemd makes one up"
+        dlfuse_log 4 "no machine-id from rd.dlfuse.machine-id=$want: it wants a firmware's UUID or a card's MAC address; systemd makes one up"
     elif ! dlfuse_give_id "$1" "$state" "$id"; then
         dlfuse_log 4 "the root's /etc/machine-id cannot be set; systemd makes an id up"
     fi

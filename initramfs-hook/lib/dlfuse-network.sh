@@ -12,7 +12,7 @@
 
 # Files of systemd-networkd, made for this boot.
 DLFUSE_NETWORKD=/run/systemd/network
-# dracut's own default, since 102 or so; dracut takes it away when an argument asks for something else.
+# dracut's own default, since 102 or so, of late in DLFUSE_NETWORKD; dracut takes it away when an argument asks for something else.
 DLFUSE_DRACUT_NETWORK=/etc/systemd/network/zzzz-dracut-default.network
 # Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
 DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf /run/net6-*.conf'
@@ -26,7 +26,7 @@ DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
 # dlfuse_bootif_mac VALUE: the MAC address in that of BOOTIF=, as the kernel writes it; 1 for anything but Ethernet's.
 dlfuse_bootif_mac() {
     local pair='[0-9A-Fa-f][0-9A-Fa-f]' mac
-    mac=$(echo "$1" | sed -n "s/^01-\($pair-$pair-$pair-$pair-$pair-$pair\)\$/\1/p" | sed 'y/ABCDEF-/abcdef:/')
+    mac=$(printf '%s\n' "$1" | sed -n "s/^01-\($pair-$pair-$pair-$pair-$pair-$pair\)\$/\1/p" | sed 'y/ABCDEF-/abcdef:/')
     [ -n "$mac" ] && echo "$mac"
 }
 
@@ -90,7 +90,8 @@ dlfuse_default_dhcp() {
 
 # The booted system does not ask other cards for addresses because its initramfs had to.
 dlfuse_forget_default_dhcp() {
-    rm -f "$DLFUSE_NETWORKD/zzzz-dlfuse.network" "$DLFUSE_NETWORKD"/*.network.d/80-dlfuse-default.conf
+    rm -f "$DLFUSE_NETWORKD/zzzz-dlfuse.network" "$DLFUSE_NETWORKD/${DLFUSE_DRACUT_NETWORK##*/}" \
+        "$DLFUSE_NETWORKD"/*.network.d/80-dlfuse-default.conf
 }
 
 # dlfuse_values KEYS FILE...: the words of all KEY=, in the order of the files; KEYS is a pattern (sed -E). Files may be missing.
@@ -106,7 +107,7 @@ dlfuse_unique() {
     for word in "$@"; do
         case " $words " in *" $word "*) ;; *) words="$words $word" ;; esac
     done
-    echo "${words# }"
+    printf '%s\n' "${words# }"
 }
 
 dlfuse_resolver_has() { [ -n "$(sed -nE "/^[[:blank:]]*($1)[[:blank:]]/p" "$DLFUSE_RESOLVER" 2>/dev/null)" ]; }
@@ -127,13 +128,22 @@ dlfuse_search_domains() {
     done | sed 's/[[:blank:]]/\n/g' | sed 's/\.$//; /[^A-Za-z0-9._-]/d'
 }
 
+# dlfuse_end_line FILE: its last line ends with a newline, so that another one may follow.
+dlfuse_end_line() {
+    local line=''
+    [ -s "$1" ] || return 0
+    while read -r line; do :; done <"$1"
+    [ -z "$line" ] || echo >>"$1"
+}
+
 # Programs that write no resolv.conf leave what they learnt elsewhere: systemd-networkd, which in an initramfs does not search
 # the domain of a lease, and ipconfig. One line "search": of several the last one would count.
 dlfuse_write_resolver() {
     local address domains=''
+    dlfuse_end_line "$DLFUSE_RESOLVER"
     if ! dlfuse_resolver_has nameserver; then
         for address in $(dlfuse_name_servers); do
-            echo "nameserver $address"
+            printf 'nameserver %s\n' "$address"
         done >>"$DLFUSE_RESOLVER"
     fi
     if ! dlfuse_resolver_has 'search|domain' && [ "$(dlfuse_arg rd.peerdns)" != 0 ]; then
@@ -165,7 +175,7 @@ dlfuse_host_name() {
             sed -nE 's/\[[^]]*\]//g; s/^([0-9]+\.[0-9.]+)?:([0-9]+\.[0-9.]+)?:[^:]*:[^:]*:([^:]*).*/\3/p'
         # shellcheck disable=SC2086 # patterns
         dlfuse_values HOSTNAME $DLFUSE_LEASES
-        dlfuse_arg rd.dlfuse.hostname
+        dlfuse_option hostname
     } | sed -nE 's/\.$//; /^.{65}/s/\..*//; /^.{65}/d; /^[0-9]+\.[0-9.]*$/d; /^localhost(\.|$)/d
         /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/{ p; q; }'
 }

@@ -20,7 +20,7 @@ dlfuse_url() {
     local value
     for value in "$(getarg root=)" "$(getarg netroot=)"; do
         case $value in
-        dlfuse:*) echo "${value#dlfuse:}" && return 0 ;;
+        dlfuse:*) printf '%s\n' "${value#dlfuse:}" && return 0 ;;
         esac
     done
     return 1
