@@ -33,15 +33,28 @@ dlfuse_make_node() {
     mknod -m 0600 "$2" b "${numbers%%:*}" "${numbers##*:}"
 }
 
-# dlfuse_attach_loop FILE: prints the loop device that it attached to FILE. Nodes come from devtmpfs, or from here.
+# dlfuse_take_loop FILE [OPTION...]: prints the loop device that it attached to FILE, with these options or else with the first
+# alone. Nodes come from devtmpfs, or from here. Another program may take the device that was free: then it is the next one's turn.
+dlfuse_take_loop() {
+    local file="$1" device _try
+    shift
+    [ -e "$DLFUSE_DEV/loop-control" ] || mknod -m 0600 "$DLFUSE_DEV/loop-control" c 10 237
+    for _try in 1 2 3 4 5; do
+        device=$(losetup -f) || return 1
+        [ -e "$device" ] || dlfuse_make_node "$device" "$device" || return 1
+        dlfuse_hide_from_udev "$device"
+        if losetup "$@" "$device" "$file" 2>/dev/null || losetup ${1+"$1"} "$device" "$file"; then
+            echo "$device"
+            return
+        fi
+    done
+    return 1
+}
+
+# dlfuse_attach_loop FILE: the same for an image.
 dlfuse_attach_loop() {
     local device
-    [ -e "$DLFUSE_DEV/loop-control" ] || mknod -m 0600 "$DLFUSE_DEV/loop-control" c 10 237
-    device=$(losetup -f) || return 1
-    [ -e "$device" ] || dlfuse_make_node "$device" "$device" || return 1
-    dlfuse_hide_from_udev "$device"
-    losetup -r --direct-io=on "$device" "$1" 2>/dev/null ||
-        losetup -r "$device" "$1" || return 1
+    device=$(dlfuse_take_loop "$1" -r --direct-io=on) || return 1
     echo $DLFUSE_READ_AHEAD_KB >"$DLFUSE_BLOCKS/${device##*/}/queue/read_ahead_kb"
     echo "$device"
 }

@@ -35,7 +35,7 @@ dlfuse_mount_labelled() {
         dd if=/dev/null of="$file" bs=1024 seek="$kib" 2>/dev/null &&
         mke2fs -q -F -t ext4 -m 0 -O ^has_journal,^resize_inode "$file" >"$DLFUSE_STATE/mkfs.log" 2>&1 || return 1
     dlfuse_load_modules ext4
-    device=$(losetup -f) && dlfuse_hide_from_udev "$device" && losetup "$device" "$file" || return 1
+    device=$(dlfuse_take_loop "$file") || return 1
     mount -t ext4 -o discard,barrier=0,noinit_itable "$device" "$DLFUSE_OVERLAY" && return 0
     losetup -d "$device"
     return 1
