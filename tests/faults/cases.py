@@ -284,7 +284,7 @@ first_bad("refuses", "pack nth=1 away")
 first_bad("resets", "pack no-answer-reset")
 first_bad("is-silent", "pack stall", within=STALL_STANDBY_S + 6)
 # Two pauses in a row: it is down for a second, not for half a minute.
-case("mirror-pauses", "right", "pack for=2.5 stall", mirror=("any late ms=60",), within=12, settle=1.5, moved=("hedges_won", "mirrors.0.failures"), still=("mirrors.0.down_ms",))
+case("mirror-pauses", "right", "pack for=1.8 stall", mirror=("any late ms=60",), within=12, settle=1.5, moved=("hedges_won", "mirrors.0.failures"), still=("mirrors.0.down_ms",))
 first_bad("stalls-in-body", "pack stall-body", within=STALL_STANDBY_S + 12)
 first_bad("drips", "pack drip-body rate=100", within=STALL_STANDBY_S + 12, moved=("failed_attempts",))
 first_bad("says-503", "any status code=503")
