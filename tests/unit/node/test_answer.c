@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -65,7 +66,7 @@ static int check_status(long status, uint64_t length, bool encoded, bool *whole)
 {
     const struct dlf_question q = {.offset = 0, .length = length};
     struct dlf_answer a = {0};
-    strcpy(a.coding, encoded ? "gzip" : "");
+    snprintf(a.coding, sizeof(a.coding), "%s", encoded ? "gzip" : "");
     struct dlf_err err = {""};
     uint64_t position;
     int rc = dlf_answer_check(&a, status, &q, &position, whole, &err);
