@@ -2,7 +2,6 @@
  * an ISO image has both. Then for partitions, then the table of formats. */
 #include "chunker/contents.h"
 
-#include <blkid.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "chunker/filesystem.h"
 #include "chunker/io.h"
+#include "chunker/probe.h"
 #include "format/bytes.h"
 
 /* Loop devices have whole sectors: a file's last bytes are left out of them. */
@@ -163,18 +163,6 @@ static void look_at_formats(struct contents *contents, const uint8_t *start, siz
             return;
         }
     }
-}
-
-/* A probe of a part of fd; NULL with the reason. */
-static blkid_probe probe_open(int fd, uint64_t start_bytes, uint64_t size_bytes)
-{
-    blkid_probe probe = blkid_new_probe();
-    if (probe && blkid_probe_set_device(probe, fd, (blkid_loff_t)start_bytes,
-                                        (blkid_loff_t)size_bytes) != 0) {
-        blkid_free_probe(probe);
-        probe = NULL;
-    }
-    return probe;
 }
 
 /* Nodes have one device. */

@@ -1,33 +1,21 @@
 /* libblkid reads the tables, and looks into each partition for a label. */
 #include "chunker/partitions.h"
 
-#include <blkid.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "chunker/probe.h"
 #include "format/bytes.h"
 
 /* libblkid counts in these, whatever the disk's sectors are. */
 #define SECTOR_BYTES 512
 
-/* size_bytes 0: all of it. */
-static blkid_probe open_probe(int fd, uint64_t start_bytes, uint64_t size_bytes)
-{
-    blkid_probe probe = blkid_new_probe();
-    if (probe && blkid_probe_set_device(probe, fd, (blkid_loff_t)start_bytes,
-                                        (blkid_loff_t)size_bytes) != 0) {
-        blkid_free_probe(probe);
-        probe = NULL;
-    }
-    return probe;
-}
-
 /* The partition table of fd; *probe owns it. NULL when there is none. */
 static blkid_partlist read_partitions(int fd, blkid_probe *probe)
 {
-    *probe = open_probe(fd, 0, 0);
+    *probe = probe_open(fd, 0, 0);
     if (!*probe)
         return NULL;
     blkid_probe_enable_superblocks(*probe, 0);
@@ -55,7 +43,7 @@ static void look_inside(struct inside *inside, int fd, blkid_partition partition
 {
     const char *value;
     memset(inside, 0, sizeof(*inside));
-    blkid_probe probe = open_probe(fd, start_of(partition), size_of(partition));
+    blkid_probe probe = probe_open(fd, start_of(partition), size_of(partition));
     if (!probe)
         return;
     blkid_probe_enable_superblocks(probe, 1);
