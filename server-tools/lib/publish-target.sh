@@ -25,6 +25,7 @@ TARGET_KIND=
 # Ends in / or, for the top of an rclone remote, in :
 TARGET_BASE=
 TARGET_CHILD=
+TARGET_STATUS=0
 # The directories of a mirror.
 readonly TARGET_TOPS=(pack index boot manifest releases groups)
 # Options of --bwlimit.
@@ -63,15 +64,24 @@ target_open() {
     fi
 }
 
-# In the background, so that a signal is noticed before the program ends.
+# target_try COMMAND...: its words are in $WORK/said, its output in $WORK/out, its status in TARGET_STATUS. In the background, so that a
+# signal is noticed before the program ends.
+#
+# COMMAND can be run again: when the other side ends at once, its words are lost one in eight times (rsync 3.5.0 over
+# OpenSSH), and it is asked for them again.
 target_try() {
-    local status=0
-    : >"$WORK/said"
-    "$@" 2>>"$WORK/said" &
-    TARGET_CHILD=$!
-    wait "$TARGET_CHILD" || status=$?
-    TARGET_CHILD=
-    return "$status"
+    for _ in 1 2 3; do
+        TARGET_STATUS=0
+        : >"$WORK/said"
+        "$@" >"$WORK/out" 2>>"$WORK/said" &
+        TARGET_CHILD=$!
+        wait "$TARGET_CHILD" || TARGET_STATUS=$?
+        TARGET_CHILD=
+        if [ "$TARGET_STATUS" = 0 ] || [ -s "$WORK/said" ]; then
+            break
+        fi
+    done
+    return "$TARGET_STATUS"
 }
 
 target_stop() {
@@ -90,8 +100,13 @@ rsync_cause() {
 
 # What went wrong, in one line.
 target_cause() {
-    local cause
-    if [ "$TARGET_KIND" = rclone ]; then
+    local cause program=rsync
+    [ "$TARGET_KIND" != rclone ] || program=rclone
+    if [ ! -s "$WORK/said" ]; then
+        echo "$program ended with status $TARGET_STATUS, without a word of why"
+        return
+    fi
+    if [ "$program" = rclone ]; then
         # Its last line says it. What S3 says goes on in lines without a time.
         awk '/^[0-9]+\/[0-9]+\/[0-9]+ / { last = $0; next } NF { sub(/^[ \t]+/, ""); last = last (last == "" ? "" : ": ") $0 } END { print last }' "$WORK/said" |
             sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
@@ -159,10 +174,10 @@ target_list() {
         # The server's own time, where it has one: S3 would be asked about each object for another.
         target_try rclone_quietly lsf --recursive --files-only --use-server-modtime --format pst --separator ' ' \
             --include '/{pack,index,boot,manifest,releases,groups}/**' --include '/*.dlfuse' --include /history \
-            "$TARGET_BASE" >"$WORK/listed" || status=$?
+            "$TARGET_BASE" || status=$?
         # 3: the directory is not there.
         [ "$status" = 0 ] || [ "$status" = 3 ] || die "cannot read $TARGET: $(target_cause)"
-        awk 'NF == 4 { print $1, $2, $3 "-" $4 }' "$WORK/listed" >"$1"
+        awk 'NF == 4 { print $1, $2, $3 "-" $4 }' "$WORK/out" >"$1"
         return
     fi
     for top in "${TARGET_TOPS[@]}"; do
@@ -170,7 +185,7 @@ target_list() {
         filter+=("--include=/$top/***" "--include=/$top")
     done
     target_try rsync_quietly --recursive --copy-links --list-only --no-human-readable "${filter[@]}" \
-        --include='/*.dlfuse' --include=/history --exclude='*' "$TARGET_BASE" >"$WORK/listed" || status=$?
+        --include='/*.dlfuse' --include=/history --exclude='*' "$TARGET_BASE" || status=$?
     case $status in
     0 | 24) ;; # 24: a file went while it looked
     23)
@@ -179,9 +194,9 @@ target_list() {
         ;;
     *) die "cannot read $TARGET: $(target_cause)" ;;
     esac
-    awk '$1 ~ /^d/ && NF == 5 { print $5 }' "$WORK/listed" >"$WORK/directories"
+    awk '$1 ~ /^d/ && NF == 5 { print $5 }' "$WORK/out" >"$WORK/directories"
     awk '$1 !~ /^-/ || NF != 5 { next }
-        { gsub(/,/, "", $2); gsub("/", "-", $3); print $5, $2, $3 "-" $4 }' "$WORK/listed" >"$1"
+        { gsub(/,/, "", $2); gsub("/", "-", $3); print $5, $2, $3 "-" $4 }' "$WORK/out" >"$1"
 }
 
 target_get() {
