@@ -13,7 +13,8 @@ dlfuse_processes() {
 
 fuse_mounts() { grep -c ' fuse\.' /proc/mounts; }
 
-# hash_files KEY: every file of the image against the build tree's list, read through the loop device.
+# hash_files KEY [STEP]: every file of the image, or one in STEP of them, against the build tree's list, read through the loop
+# device. A guest needs half a minute of two CPUs for all.
 hash_files() {
     mkdir -p /run/lab/image
     sync
@@ -22,7 +23,8 @@ hash_files() {
         report "$1" "cannot mount the image"
         return
     fi
-    split -n l/2 /run/lab/root.sums /run/lab/part.
+    awk -v step="${2:-1}" 'NR % step == 0' /run/lab/root.sums >/run/lab/chosen.sums
+    split -n l/2 /run/lab/chosen.sums /run/lab/part.
     (cd /run/lab/image && sha256sum --check --quiet /run/lab/part.aa >/run/lab/bad.aa 2>&1) &
     (cd /run/lab/image && sha256sum --check --quiet /run/lab/part.ab >/run/lab/bad.ab 2>&1)
     wait $!
