@@ -58,6 +58,10 @@ target_open() {
     else
         need rsync rsync
     fi
+    case $TARGET_KIND:$1 in
+    rsync:rsync://* | rsync:*::*) ;;
+    rsync:*) [ -n "${RSYNC_RSH:-}" ] || need ssh openssh-client ;;
+    esac
     if [ "$TARGET_KIND" = directory ]; then
         TARGET_BASE=$(realpath -m -- "$1")/
         [ ! -e "$1" ] || [ -d "$1" ] || die "$1 is not a directory"
