@@ -5,7 +5,7 @@
 #   packages_tree                    $TREE: a Debian with a kernel and dracut
 #   packages_in COMMAND...           runs in there; $PACKAGES is /mnt
 #   packages_file NAME               prints where the .deb of this name lies in there
-#   packages_install NAME...         apt-get install of these; what it downloads is kept in $DLFUSE_CACHE/apt
+#   packages_install NAME...         apt-get install of these; what it downloads is kept in $DLFUSE_CACHE/apt/RELEASE
 #   packages_initramfs_tools         sets ARTIFACTS_INITRD and ARTIFACTS_KERNEL: by initramfs-tools and these packages
 
 PACKAGES=$TMP/packages
@@ -31,7 +31,8 @@ packages_tree() {
 
 # Mounts stay in a namespace of their own.
 packages_in() {
-    mkdir -p "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
+    local apt=$DLFUSE_CACHE/apt/$ARTIFACTS_RELEASE
+    mkdir -p "$apt/lists/partial" "$apt/archives/partial"
     # $1 and $2 are the inner shell's.
     # shellcheck disable=SC2016
     DEBIAN_FRONTEND=noninteractive unshare --mount --propagation private sh -euc '
@@ -43,7 +44,7 @@ packages_in() {
         mount --bind "$packages" "$tree/mnt"
         mount --bind "$apt/lists" "$tree/var/lib/apt/lists"
         mount --bind "$apt/archives" "$tree/var/cache/apt/archives"
-        exec chroot "$tree" "$@"' sh "$TREE" "$PACKAGES" "$DLFUSE_CACHE/apt" "$@" </dev/null
+        exec chroot "$tree" "$@"' sh "$TREE" "$PACKAGES" "$apt" "$@" </dev/null
 }
 
 packages_file() { echo "/mnt/$(basename "$PACKAGES/$1"_*.deb)"; }
@@ -59,7 +60,7 @@ packages_install() {
 }
 
 packages_apt_install() {
-    compgen -G "$DLFUSE_CACHE/apt/lists/*_Packages*" >/dev/null &&
+    compgen -G "$DLFUSE_CACHE/apt/$ARTIFACTS_RELEASE/lists/*_Packages*" >/dev/null &&
         packages_in apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install "$@" >>"$TMP/apt.log" 2>&1
 }
 

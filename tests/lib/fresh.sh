@@ -2,11 +2,11 @@
 # A Debian on its first day, for what a new user is told to type: Debian's smallest set of packages, its own apt-get, and nothing of this machine
 # but kernel, devices and network. Sourced after case.sh.
 #
-#   fresh_tree                              $FRESH: its root. As mmdebstrap made it, it is kept in $DLFUSE_CACHE
+#   fresh_tree RELEASE DIRECTORY            $FRESH: its root, $FRESH_AT: the directory in there where commands are typed. As mmdebstrap made
+#                                           it, it is kept in $DLFUSE_CACHE
 #   fresh_mount                             makes it a system, for tests with mounts of their own (in_own_mounts). What apt-get downloads is
 #                                           kept in $DLFUSE_CACHE/apt
-#   fresh_run SECONDS FILE [COMMAND...]     runs a script in there, in /root/packages, by COMMAND (nsenter ...): says what failed, and
-#                                           returns its status
+#   fresh_run SECONDS FILE [COMMAND...]     runs a script in there, by COMMAND (nsenter ...): says what failed, and returns its status
 #   fresh_servers                           from here on "systemctl restart" of nginx and dnsmasq works in there
 #
 # No systemd runs in it, so that packages do not start what they bring, and servers are started by Debian's own init scripts.
@@ -14,11 +14,13 @@
 FRESH=$TMP/fresh
 
 fresh_tree() {
-    local tarball=$DLFUSE_CACHE/fresh-bookworm.tar
+    local release=$1 tarball=$DLFUSE_CACHE/fresh-$1.tar
+    FRESH_AT=$2
+    FRESH_APT=$DLFUSE_CACHE/apt/$release
     require mmdebstrap
     mkdir -p "$FRESH" "$DLFUSE_CACHE"
     if [ ! -s "$tarball" ]; then
-        mmdebstrap --quiet --variant=minbase --format=tar bookworm "$tarball.new" >"$TMP/mmdebstrap.log" 2>&1 || {
+        mmdebstrap --quiet --variant=minbase --format=tar "$release" "$tarball.new" >"$TMP/mmdebstrap.log" 2>&1 || {
             tail -n 20 "$TMP/mmdebstrap.log"
             die "mmdebstrap failed"
         }
@@ -29,15 +31,15 @@ fresh_tree() {
     cp -L /etc/resolv.conf "$FRESH/etc/resolv.conf"
     printf '#!/bin/sh\nexit 101\n' >"$FRESH/usr/sbin/policy-rc.d"
     chmod 755 "$FRESH/usr/sbin/policy-rc.d"
-    # Who types would be asked, and says yes. A power cut is nothing to this tree.
+    # Who types would be asked, and says yes. A power cut is nothing to this tree, and nobody reads in it.
     echo 'APT::Get::Assume-Yes "true";' >"$FRESH/etc/apt/apt.conf.d/90test"
-    echo force-unsafe-io >"$FRESH/etc/dpkg/dpkg.cfg.d/test"
-    mkdir -p "$FRESH/root/packages"
+    printf '%s\n' force-unsafe-io path-exclude=/usr/share/{doc,man,locale}/'*' >"$FRESH/etc/dpkg/dpkg.cfg.d/test"
+    mkdir -p "$FRESH$FRESH_AT"
 }
 
 fresh_mount() {
     local dir
-    mkdir -p "$DLFUSE_CACHE/apt/lists/partial" "$DLFUSE_CACHE/apt/archives/partial"
+    mkdir -p "$FRESH_APT/lists/partial" "$FRESH_APT/archives/partial"
     # The root of a system is a mount, and programs that make it private rely on that.
     mount --bind "$FRESH" "$FRESH"
     on_exit umount -l "$FRESH"
@@ -45,8 +47,10 @@ fresh_mount() {
     for dir in dev sys; do
         mount --rbind "/$dir" "$FRESH/$dir"
     done
+    # As Debian has it, whatever this machine has.
+    mount -t cgroup2 cgroup2 "$FRESH/sys/fs/cgroup"
     for dir in lists:var/lib/apt/lists archives:var/cache/apt/archives; do
-        mount --bind "$DLFUSE_CACHE/apt/${dir%%:*}" "$FRESH/${dir#*:}"
+        mount --bind "$FRESH_APT/${dir%%:*}" "$FRESH/${dir#*:}"
     done
 }
 
@@ -57,7 +61,7 @@ fresh_run() {
     # shellcheck disable=SC2016 # the inner shell's
     timeout "$seconds" "$@" env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        chroot "$FRESH" bash -euo pipefail -c 'cd /root/packages && set -x && . /root/script' </dev/null >"$script.log" 2>&1 || {
+        chroot "$FRESH" bash -euo pipefail -c 'cd "$0" && set -x && . /root/script' "$FRESH_AT" </dev/null >"$script.log" 2>&1 || {
         local status=$?
         tail -n 20 "$script.log"
         return "$status"
