@@ -32,6 +32,7 @@ struct dlf_report {
     struct dlf_source *source;
     char *path; /* the last part of the URL, and its query */
     char image[DLF_NAME_MAX + 1];
+    char boot[DLF_BOOT_ID_MAX];
     uint64_t serial;
     uint8_t answer[ANSWER_MAX];
 
@@ -43,19 +44,30 @@ struct dlf_report {
     pthread_t thread;
 };
 
-void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path, const char *host,
-                     const char *image, uint64_t serial, enum dlf_report_state state,
-                     uint64_t uptime_s)
+void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path,
+                     const struct dlf_report_words *w)
 {
     char name[65]; /* as long as Linux has them */
     size_t n = 0;
-    for (; host[n] && n < sizeof(name) - 1; n++)
-        name[n] = isalnum((unsigned char)host[n]) || strchr(".-", host[n]) ? host[n] : '_';
+    for (; w->host[n] && n < sizeof(name) - 1; n++)
+        name[n] = isalnum((unsigned char)w->host[n]) || strchr(".-", w->host[n]) ? w->host[n] : '_';
     name[n] = 0;
     snprintf(out, DLF_REPORT_PATH_MAX,
-             "%s%cdlfuse=1&host=%s&image=%s&serial=%" PRIu64 "&state=%s&uptime=%" PRIu64, path,
-             strchr(path, '?') ? '&' : '?', n ? name : "_", image, serial, state_names[state],
-             uptime_s);
+             "%s%cdlfuse=1&host=%s&image=%s&serial=%" PRIu64 "&state=%s&uptime=%" PRIu64 "%s%s",
+             path, strchr(path, '?') ? '&' : '?', n ? name : "_", w->image, w->serial,
+             state_names[w->state], w->uptime_s, *w->boot ? "&boot=" : "", w->boot);
+}
+
+/* "" where there is no /proc. */
+static void read_boot_id(char out[DLF_BOOT_ID_MAX])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    *out = 0;
+    if (!file)
+        return;
+    if (!fgets(out, DLF_BOOT_ID_MAX, file) || strspn(out, "0123456789abcdef-") != strlen(out))
+        *out = 0;
+    fclose(file);
 }
 
 static void send_report(struct dlf_report *r, enum dlf_report_state state)
@@ -68,7 +80,15 @@ static void send_report(struct dlf_report *r, enum dlf_report_state state)
     unsigned mirror;
     gethostname(host, sizeof(host) - 1);
     clock_gettime(CLOCK_BOOTTIME, &up);
-    dlf_report_path(path, r->path, host, r->image, r->serial, state, (uint64_t)up.tv_sec);
+    struct dlf_report_words words = {
+        .host = host,
+        .image = r->image,
+        .boot = r->boot,
+        .serial = r->serial,
+        .uptime_s = (uint64_t)up.tv_sec,
+        .state = state,
+    };
+    dlf_report_path(path, r->path, &words);
     int64_t n = dlf_source_get_whole(r->source, path, &tried, &mirror, r->answer, ANSWER_MAX, &err);
     /* -ENOENT, -EBADMSG, and whatever has a status: the server has its line in the log. */
     if (n == -EIO && !strstr(err.msg, "HTTP status "))
@@ -125,6 +145,7 @@ static struct dlf_report *new_report(const struct dlf_manifest *manifest, const 
     dlf_cond_init(&r->changed);
     snprintf(r->image, sizeof(r->image), "%s", manifest->name);
     r->serial = manifest->serial;
+    read_boot_id(r->boot);
     r->path = strndup(path, strcspn(path, "#"));
     return r;
 }

@@ -51,13 +51,25 @@ bool dlf_report_close(struct dlf_report *report);
  */
 #define DLF_REPORT_PATH_MAX (DLF_URL_MAX + 512)
 
+/* Room for the kernel's id of this boot (/proc/sys/kernel/random/boot_id), a UUID. */
+#define DLF_BOOT_ID_MAX 37
+
+/* What a report says. boot tells machines apart that have the same name and place; "": unknown. */
+struct dlf_report_words {
+    const char *host;
+    const char *image;
+    const char *boot;
+    uint64_t serial;
+    uint64_t uptime_s;
+    enum dlf_report_state state;
+};
+
 /*
- * Writes PATH?dlfuse=1&host=…&image=NAME&serial=N&state=STATE&uptime=SECONDS, with & where path has
- * a query already. In host, whatever is not a letter, a digit, '.' or '-' becomes '_', and so does
- * an empty one. Pure.
+ * Writes PATH?dlfuse=1&host=…&image=NAME&serial=N&state=STATE&uptime=SECONDS&boot=ID, with & where
+ * path has a query already. In host, whatever is not a letter, a digit, '.' or '-' becomes '_', and
+ * so does an empty one. Pure.
  */
-void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path, const char *host,
-                     const char *image, uint64_t serial, enum dlf_report_state state,
-                     uint64_t uptime_s);
+void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path,
+                     const struct dlf_report_words *words);
 
 #endif

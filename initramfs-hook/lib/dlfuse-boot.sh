@@ -193,17 +193,18 @@ dlfuse_remember() {
 
 # dlfuse_report STATE URL: what the daemon would tell whoever asked for reports. The answer does not matter.
 dlfuse_report() {
-    local report host name up options
+    local report host name up boot options
     report=$(dlfuse_option report) || return 0
     read -r host </proc/sys/kernel/hostname
     host=$(printf '%s\n' "$host" | sed 's/[^A-Za-z0-9.-]/_/g')
     name=${2%%[?#]*}
     name=${name##*/}
     up=$(dlfuse_uptime)
+    read -r boot </proc/sys/kernel/random/boot_id
     case $report in *'?'*) report="$report&" ;; *) report="$report?" ;; esac
     options=timeout=5
     dlfuse fetch -q -o "$options" \
-        "${report}dlfuse=1&host=$host&image=${name%.*}&serial=0&state=$1&uptime=$up" - >/dev/null 2>&1 || :
+        "${report}dlfuse=1&host=$host&image=${name%.*}&serial=0&state=$1&uptime=$up&boot=$boot" - >/dev/null 2>&1 || :
 }
 
 # dlfuse_use WAY URL: the file in DLFUSE_RAM becomes the root.
