@@ -13,7 +13,7 @@ chunker_mkroot() {
     shift
     mkdir -p "$out"
     MIRROR=$CHUNKER_MIRROR "$SOURCE_DIR/server-tools/dlfuse-mkroot" --quiet --no-initramfs \
-        --format ext4,squashfs --mirror "deb $CHUNKER_MIRROR/debian bookworm main" \
+        --release bookworm --format ext4,squashfs --mirror "deb $CHUNKER_MIRROR/debian bookworm main" \
         --tarball "$CHUNKER_IMAGES/released.tar" "$@" "$out" || die "dlfuse-mkroot fails"
 }
 

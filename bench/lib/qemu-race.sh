@@ -15,8 +15,8 @@ QEMU_SECONDS=600
 
 # Images of its own: nbd-client must be in the tree that the initramfs is made from.
 artifacts_mkroot() {
-    "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" --quiet --include nbd-client \
-        --tarball "$DLFUSE_CACHE/bookworm.tar" "$@"
+    "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" --quiet --release "$ARTIFACTS_RELEASE" --include nbd-client \
+        --tarball "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" "$@"
 }
 
 racer_installed() {

@@ -4,7 +4,8 @@
 # Each lies in a directory of $DLFUSE_CACHE (default ~/.cache/dlfuse) whose name has a hash of everything that
 # went into it; the one that a change replaces is removed. Needs $ARTIFACTS_SOURCE, the source tree.
 #
-#   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it
+#   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it; and ARTIFACTS_DLFUSE, what
+#                                 goes into the initramfs, to the same
 #   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
 #                                 KIND is ext4, squashfs or erofs; or small: a squashfs, without what only the
 #                                 initramfs (kernel, modules) and people (manuals, other languages) need, as in erofs
@@ -15,13 +16,18 @@
 #   artifacts_profile             adds the image once more to this store, under the name booted, with a boot pack that
 #                                 dlfuse-record makes in QEMU with this initramfs
 
-# One network module for all kinds of boots; livenet works with this one only, in dracut 059.
-ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
 # Takes the tree's path as one more word.
 ARTIFACTS_TRIM="sh -c 'cd \"\$1\" && rm -rf boot/* usr/lib/modules usr/lib/binfmt.d usr/lib/udev/hwdb.* usr/share/doc usr/share/locale usr/share/man' trim"
 DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
-# Debian's. Who wants another one needs another DLFUSE_CACHE as well.
-ARTIFACTS_RELEASE=bookworm
+# shellcheck source=server-tools/lib/release.sh
+. "$ARTIFACTS_SOURCE/server-tools/lib/release.sh"
+# Of the nodes. One that is not this machine's needs in ARTIFACTS_DLFUSE a directory with packages for it (packaging/debs).
+ARTIFACTS_RELEASE=${ARTIFACTS_RELEASE:-$(host_release)}
+ARTIFACTS_DLFUSE=
+# One network module for all kinds of boots. Debian 12's livenet works with network-legacy only, which Debian 13 has no DHCP
+# client for.
+ARTIFACTS_ALL_MODULES=dlfuse,livenet
+[ "$ARTIFACTS_RELEASE" != bookworm ] || ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
 
 artifacts_hash() { sha256sum | cut -c 1-16; }
 
@@ -46,6 +52,7 @@ artifacts_close() {
 
 artifacts_install() {
     ARTIFACTS_TREE=$DLFUSE_CACHE/boot/tree
+    ARTIFACTS_DLFUSE=$ARTIFACTS_TREE
     rm -rf "$ARTIFACTS_TREE.new"
     mkdir -p "$ARTIFACTS_TREE.new"
     DESTDIR=$ARTIFACTS_TREE.new cmake --install "$1" --prefix /usr --strip >/dev/null || return 1
@@ -70,9 +77,13 @@ artifacts_image() {
     local -a more=()
     ARTIFACTS_KIND=$1
     ARTIFACTS_FILE=root.$1
-    # The program's text stands for the packages that it installs and for how it makes an image.
-    ARTIFACTS_IMAGE_KEY=$(cat "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" \
-        "$ARTIFACTS_SOURCE"/server-tools/lib/mkroot/*.* | artifacts_hash)
+    # The program's text stands for the packages that it installs and for how it makes an image; dlfuse's own packages name
+    # more, a tree none.
+    ARTIFACTS_IMAGE_KEY=$({
+        cat "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" "$ARTIFACTS_SOURCE"/server-tools/lib/mkroot/*.*
+        echo "$ARTIFACTS_RELEASE"
+        dpkg-deb -f "$ARTIFACTS_DLFUSE"/dlfuse_*.deb Depends 2>/dev/null || true
+    } | artifacts_hash)
     key=$ARTIFACTS_IMAGE_KEY
     case $1 in
     ext4) ARTIFACTS_FILE=root.img ;;
@@ -85,7 +96,8 @@ artifacts_image() {
         ;;
     esac
     if ! ARTIFACTS_IMAGE=$(artifacts_open "$name" "$key"); then
-        artifacts_mkroot --sums --format "$format" "${more[@]}" --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
+        artifacts_mkroot --sums --format "$format" ${ARTIFACTS_DLFUSE:+--dlfuse "$ARTIFACTS_DLFUSE"} "${more[@]}" \
+            --no-initramfs "$ARTIFACTS_IMAGE.new" || return 1
         artifacts_close "$name" "$ARTIFACTS_IMAGE"
     fi
 }
@@ -98,7 +110,7 @@ artifacts_initramfs() {
         omit=(--dracut-args "--omit ${2//,/ --omit }")
     fi
     if ! dir=$(artifacts_open "$name" "$(echo "$ARTIFACTS_IMAGE_KEY $ARTIFACTS_TREE_KEY" | artifacts_hash)"); then
-        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_TREE" --add "$1" "${omit[@]}" "$dir.new" || return 1
+        artifacts_mkroot --format none --dlfuse "$ARTIFACTS_DLFUSE" --add "$1" "${omit[@]}" "$dir.new" || return 1
         artifacts_close "$name" "$dir"
     fi
     ARTIFACTS_INITRD=$dir/initrd.img

@@ -9,6 +9,8 @@
 # shellcheck source=tests/lib/case.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/case.sh"
 ARTIFACTS_SOURCE=$SOURCE_DIR
+# Whatever this machine has, in tests that do not say otherwise: what they name and count is of that release.
+ARTIFACTS_RELEASE=bookworm
 # shellcheck source=server-tools/lib/artifacts.sh
 . "$SOURCE_DIR/server-tools/lib/artifacts.sh"
 # shellcheck source=server-tools/lib/lab.sh
@@ -66,7 +68,7 @@ boot_artifacts() {
     # Tests that start together share what the first one makes.
     exec 7>"$DLFUSE_CACHE/boot/lock"
     flock 7
-    artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
+    boot_install
     artifacts_image "$1" || die "the image cannot be made"
     if [ "$2" = initramfs-tools ]; then
         packages_initramfs_tools
@@ -79,6 +81,22 @@ boot_artifacts() {
         artifacts_profile || die "the boot cannot be recorded"
     }
     exec 7>&-
+}
+
+# boot_install: artifacts_install of the programs under test, and packages of them in ARTIFACTS_DLFUSE where the nodes have another
+# release than this machine.
+boot_install() {
+    local dir key
+    artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
+    [ "$ARTIFACTS_RELEASE" != "$(host_release)" ] || return 0
+    # They are of all that is in the tree but tests and pages.
+    key=$(cd "$SOURCE_DIR" && find . \( -name .git -o -path ./build -o -path ./tests -o -path ./bench -o -path ./docs -o -name '*.md' \) -prune -o \
+        -type f -print | LC_ALL=C sort | xargs sha256sum | artifacts_hash)
+    if ! dir=$(artifacts_open "debs-$ARTIFACTS_RELEASE" "$key"); then
+        "$SOURCE_DIR/packaging/debs" "$ARTIFACTS_RELEASE" "$dir.new" >"$TMP/debs.log" || die "no packages for $ARTIFACTS_RELEASE"
+        artifacts_close "debs-$ARTIFACTS_RELEASE" "$dir"
+    fi
+    ARTIFACTS_DLFUSE=$dir
 }
 
 # boot_name_server ADDRESS OPTION...: dnsmasq in a network of the test's own, with these further options, from now on; there

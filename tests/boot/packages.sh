@@ -12,6 +12,10 @@ PACKAGES=$TMP/packages
 TREE=$TMP/tree
 
 packages_build() {
+    if [ "$1" = DEB ] && [ "$ARTIFACTS_RELEASE" != "$(host_release)" ]; then
+        PACKAGES=$ARTIFACTS_DLFUSE
+        return
+    fi
     require cpack dpkg-shlibdeps file
     mkdir -p "$PACKAGES"
     cpack --config "${DLFUSE_BIN_DIR%/bin}/CPackConfig.cmake" -G "$1" -B "$PACKAGES" >"$TMP/cpack.log" 2>&1 || {

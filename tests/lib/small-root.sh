@@ -3,6 +3,7 @@
 # ldconfig, ldd, kmod, depmod and locale-gen are scripts that leave a note. Needs root.
 #
 #   small_tree DIR           makes it
+#   small_libraries DIR PROGRAM [ROOT]  what this program is linked with; in the system below ROOT
 #   small_dlfuse DIR         what 'cmake --install' would leave there, as far as mkroot looks
 #   pack_tree DIR FILE       as a tarball, with attributes
 #   pack_reversed DIR FILE   the same files, the last one first
@@ -14,8 +15,16 @@ set_attribute() {
     python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]), follow_symlinks=False)' "$@"
 }
 
+small_libraries() {
+    local library root=${3:-/}
+    while read -r library; do
+        mkdir -p "$1$(dirname "$library")"
+        cp -L "$root$library" "$1$library"
+    done < <(chroot "$root" ldd "$2" | grep -o '/[^ ]*')
+}
+
 small_tree() {
-    local tree=$1 library name
+    local tree=$1 name
     mkdir -p "$tree"/{boot,dev,home,root,srv} "$tree"/etc/{ssh,skel,systemd/system,ssl/private} \
         "$tree"/usr/{bin,sbin,lib/systemd/system,lib/locale,lib/modules/6.1.0-9-test,lib/modules/6.1.0-10-test,lib64} \
         "$tree"/usr/share/{doc/thing,zoneinfo/Europe} "$tree"/var/{log/nginx,lib/dbus,lib/systemd,cache/debconf}
@@ -24,10 +33,7 @@ small_tree() {
     ln -s usr/lib "$tree/lib"
     ln -s usr/lib64 "$tree/lib64"
     cp /bin/dash "$tree/usr/bin/sh"
-    while read -r library; do
-        mkdir -p "$tree$(dirname "$library")"
-        cp -L "$library" "$tree$library"
-    done < <(ldd /bin/dash | grep -o '/[^ ]*')
+    small_libraries "$tree" /bin/dash
     for name in dracut ldconfig ldd kmod depmod locale-gen sshd ssh-keygen; do
         printf '#!/bin/sh\n' >"$tree/usr/sbin/$name"
         chmod 755 "$tree/usr/sbin/$name"

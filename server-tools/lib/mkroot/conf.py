@@ -7,6 +7,7 @@ options to the working directory. Nothing here looks into the tree.
 """
 
 import os
+import platform
 import re
 
 from .run import Failure
@@ -179,7 +180,6 @@ USER_KEYS = {
 DEFAULTS = {
     "name": "root",
     "system.distribution": "debian",
-    "system.release": "bookworm",
     "system.variant": "minbase",
     "system.base": True,
     "image.format": ["ext4"],
@@ -190,7 +190,22 @@ DEFAULTS = {
     "kernel.initramfs": True,
 }
 
+# Debian's, where this machine has none.
+STABLE = "trixie"
+
 PATHS = {"system.keyring", "system.tarball", "node.overlay", "node.hook", "kernel.dlfuse", "node.keys"}
+
+
+def default_release(distribution):
+    """This machine's, if it is of this distribution; for others than Debian there is no other default. As host_release of
+    lib/release.sh."""
+    try:
+        host = platform.freedesktop_os_release()
+    except OSError:
+        host = {}
+    if host.get("ID") == distribution and host.get("VERSION_CODENAME"):
+        return host["VERSION_CODENAME"]
+    return STABLE if distribution == "debian" else None
 
 
 def find_line(lines, wanted, element=None):
@@ -230,11 +245,15 @@ class Conf:
     def __init__(self):
         self.file = None
         self.users = {}
+        # The tree of kernel.dlfuse, once it is unpacked (programs.py).
+        self.programs = None
         self._values = dict(DEFAULTS)
         self._where = {}
         self._lines = []
 
     def __getitem__(self, key):
+        if key == "system.release" and key not in self._values:
+            return default_release(self["system.distribution"])
         return self._values.get(key)
 
     def is_set(self, key):

@@ -5,30 +5,15 @@ import os
 import re
 import shutil
 
-from . import modules
+from . import modules, programs
 from .run import Failure, run, run_inside, say
-
-MODULE = "usr/lib/dracut/modules.d/90dlfuse"
-
-
-def check(conf):
-    tree = conf["kernel.dlfuse"]
-    if tree is None:
-        return
-    if not os.access(os.path.join(tree, "usr/bin/dlfuse"), os.X_OK):
-        raise conf.wrong("kernel.dlfuse", "has no usr/bin/dlfuse; make it by: DESTDIR=DIR cmake --install BUILD "
-                         "--prefix /usr", tree)
-    if not os.path.isdir(os.path.join(tree, MODULE)):
-        raise conf.wrong("kernel.dlfuse", f"has no {MODULE}; install with --prefix /usr", tree)
 
 
 def make(tree, conf, out):
     """Writes vmlinuz and initrd.img into the directory out."""
     version, kernel = find_kernel(tree)
-    if conf["kernel.dlfuse"]:
-        run(["cp", "-a", os.path.join(conf["kernel.dlfuse"], "."), tree.root],
-            f"{conf['kernel.dlfuse']} cannot be copied into the tree")
-        check_libraries(tree)
+    if conf.programs:
+        run(["cp", "-a", os.path.join(conf.programs, "."), tree.root], f"{conf['kernel.dlfuse']} cannot be copied into the tree")
     parts = dracut_modules(tree, conf)
     say(f"making initrd.img for {version} with dracut ({' '.join(parts)})")
     # Decompression is on the way of every boot: zstd is several times faster than gzip. Level 9 and not dracut's
@@ -66,18 +51,11 @@ def find_kernel(tree):
 def dracut_modules(tree, conf):
     if conf["kernel.dracut_modules"]:
         return conf["kernel.dracut_modules"]
-    if tree.exists(f"/{MODULE}"):
+    if tree.exists(f"/{programs.MODULE}"):
         return ["dlfuse"]
-    # dracut 059 would take systemd-networkd, which does not call its network root handlers there.
-    return ["network-legacy", "livenet"]
-
-
-def check_libraries(tree):
-    """dracut would leave out what dlfuse cannot do without."""
-    needed = run_inside(tree.root, ["ldd", "/usr/bin/dlfuse"], "ldd fails for /usr/bin/dlfuse in the image")
-    missing = [line.split()[0] for line in needed.splitlines() if "not found" in line]
-    if missing:
-        raise Failure(f"dlfuse needs {', '.join(missing)}, which the image does not have: add the packages")
+    # dracut 059 would take systemd-networkd, which does not call its network root handlers there. Later ones do, and come
+    # without what network-legacy needs.
+    return (["network-legacy"] if tree.exists("/usr/sbin/dhclient") else []) + ["livenet"]
 
 
 def write_sums(tree, out):

@@ -126,9 +126,9 @@ def add_unit(tree, name, base=""):
 
 def install_firstboot(tree, conf):
     if not tree.exists("/usr/bin/dlfuse"):
-        if not conf["kernel.dlfuse"]:
+        if not conf.programs:
             raise conf.wrong("firstboot.base", "needs dlfuse in the image: give kernel.dlfuse, or its package")
-        tree.copy_in(os.path.join(conf["kernel.dlfuse"], "usr/bin/dlfuse"), "/usr/bin/dlfuse", 0o755)
+        tree.copy_in(os.path.join(conf.programs, "usr/bin/dlfuse"), "/usr/bin/dlfuse", 0o755)
     tree.copy_in(os.path.join(HERE, "firstboot.sh"), "/usr/lib/dlfuse/firstboot", 0o755)
     add_unit(tree, "dlfuse-firstboot.service", conf["firstboot.base"])
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import time
 
-from . import scratch
+from . import programs, scratch
 from .run import Crash, Failure, need, run, say
 
 # Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
@@ -19,9 +19,6 @@ BASE_PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "i
 BASE_PACKAGES_RPM = ["systemd", "systemd-udev", "kmod", "procps-ng", "iproute", "passwd"]
 DRACUT_PACKAGES = ["dracut", "dracut-network", "dracut-live", "zstd"]
 DRACUT_PACKAGES_RPM = ["dracut", "dracut-network", "dracut-live", "zstd"]
-# What the node program of --dlfuse is linked with.
-DLFUSE_LIBRARIES = {"bookworm": ["libfuse3-3", "libcurl4", "liblz4-1", "libxxhash0", "libseccomp2"],
-                    "trixie": ["libfuse3-4", "libcurl4t64", "liblz4-1", "libxxhash0", "libseccomp2"]}
 
 VARIANT_GROUPS = {"@required": "minbase", "@important": "important", "@standard": "standard"}
 EXCLUDE_FILE = "/etc/apt/preferences.d/dlfuse-mkroot-exclude"
@@ -42,9 +39,8 @@ def base_packages(conf):
     """What comes with every image, unless system.base is false."""
     if not conf["system.base"]:
         return []
-    libraries = DLFUSE_LIBRARIES.get(conf["system.release"], [])
     if conf.file is None and conf["system.distribution"] == "debian":
-        return SERVER_PACKAGES + libraries
+        return SERVER_PACKAGES + programs.dependencies(conf)
     rpm = conf["system.distribution"] == "rpm"
     packages = list(BASE_PACKAGES_RPM if rpm else BASE_PACKAGES)
     kernel = kernel_package(conf)
@@ -52,8 +48,8 @@ def base_packages(conf):
         packages += kernel
         if conf["kernel.initramfs"]:
             packages += DRACUT_PACKAGES_RPM if rpm else DRACUT_PACKAGES
-            if conf["kernel.dlfuse"] and libraries:
-                packages += libraries + ["ca-certificates"]
+            if conf["kernel.dlfuse"] and not rpm:
+                packages += programs.dependencies(conf) + ["ca-certificates"]
     return packages
 
 
@@ -107,6 +103,8 @@ def fits(conf):
 def check(conf):
     """What can be known before anything is built."""
     kind = conf["system.distribution"]
+    if kind != "tarball" and conf["system.release"] is None:
+        raise conf.wrong("system.distribution", "needs system.release, which is not this machine's", kind)
     if kind == "tarball":
         if not conf["system.tarball"]:
             raise conf.wrong("system.distribution", "needs system.tarball, the tree that is to be used", kind)
@@ -140,8 +138,11 @@ def make_with_mmdebstrap(conf, work, target):
     try:
         # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
         env = {"SOURCE_DATE_EPOCH": str(int(time.time())), **os.environ, "INITRD": "No"}
-        run([*argv, conf["system.release"], new, *(conf["system.mirror"] or [])],
-            f"mmdebstrap failed for {conf['system.release']}", env)
+        try:
+            run([*argv, conf["system.release"], new, *(conf["system.mirror"] or [])],
+                f"mmdebstrap failed for {conf['system.release']}", env)
+        except Failure as failure:
+            raise programs.not_found(conf, failure) from None
         keep(conf, new, target)
     finally:
         drop(new)

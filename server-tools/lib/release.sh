@@ -1,0 +1,15 @@
+# shellcheck shell=bash
+# release.sh: what a release of Debian is where none is named, as in dlfuse-mkroot (lib/mkroot/conf.py).
+#
+#   host_release    prints this machine's, and on a machine that is no Debian the stable one
+
+host_release() (
+    ID='' VERSION_CODENAME=''
+    # shellcheck source=/dev/null
+    . /etc/os-release 2>/dev/null || true
+    if [ "$ID" = debian ] && [ -n "$VERSION_CODENAME" ]; then
+        echo "$VERSION_CODENAME"
+    else
+        echo trixie
+    fi
+)
