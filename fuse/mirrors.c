@@ -273,8 +273,9 @@ void dlf_mirrors_failed(struct dlf_mirrors *ms, unsigned i, const struct dlf_att
     count(&m->failures);
     if (f->retry_after_ms)
         count(&m->told_waits);
-    bool known = is_down(m) && f->begun_ms <= m->marked_ms;
-    if (!known || (f->retry_after_ms && !m->told)) {
+    /* Also once it is up again: what hung since then says nothing new. */
+    bool known = m->marked_ms && f->begun_ms <= m->marked_ms;
+    if (!known || (f->retry_after_ms && is_down(m) && !m->told)) {
         if (!m->failures_in_a_row || f->bytes >= WORTHWHILE_BYTES) {
             m->failures_in_a_row = 0;
             m->down_since_ms = f->now_ms;

@@ -13,7 +13,7 @@
  *   down  answered (trial)      up; failures in a row are kept until an attempt has succeeded
  *   down  failed (trial)        down, longer
  *   any   failed, begun before  no change but the counters: four transfers that break together are
- *         the mirror went down  one failure
+ *         the mirror went down  one failure, also if the mirror is up again when the last one ends
  *
  * Order: the first mirror that was listed is asked, while it is up, and the next ones stand by. A
  * later one takes its place only when its round trip is clearly shorter, see prefer() in mirrors.c.

@@ -32,7 +32,9 @@
 
 /*
  * Of so many requests for what somebody waits for, one may be doubled, in a row this many: where
- * everything is slow, a server that cannot follow does not get twice the work.
+ * everything is slow, a server that cannot follow does not get twice the work. A hedge that another
+ * mirror wins costs nothing: that one can follow, and a silent one is down after two silences. Else
+ * four readers that meet a pause together would leave no hedge for their next requests.
  */
 #define REQUESTS_A_HEDGE 20u
 #define IN_A_ROW 4u
@@ -116,6 +118,8 @@ static void twin_done(struct dlf_fetch *twin, int rc, const uint8_t *bytes,
         return;
     take_out(s, f);
     dlf_sched_count(&s->hedges_won, 1);
+    if (h->repaid)
+        s->spent -= s->spent < REQUESTS_A_HEDGE ? s->spent : REQUESTS_A_HEDGE;
     dlf_sched_count(&s->recovered, f->tried || f->rounds);
     if (f->rounds)
         dlf_trouble_over();
@@ -197,10 +201,13 @@ static void move_rest(struct dlf_sched *s, struct run *run)
 static void hedge_run(struct dlf_sched *s, struct run *run, uint64_t silent_us)
 {
     struct hedge *h = idle_hedge(s);
+    bool first = true;
     for (unsigned i = run->next; h && i < run->count; i++) {
         if (!is_waited_for(run->pieces[i]))
             continue;
         ask_again(s, h, run, run->pieces[i]);
+        h->repaid = first && h->twin.avoid;
+        first = false;
         h = idle_hedge(s);
     }
     move_rest(s, run);

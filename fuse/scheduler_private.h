@@ -25,6 +25,7 @@ struct hedge {
     struct dlf_fetch twin; /* first: its done gets its address */
     struct dlf_sched *sched;
     struct dlf_fetch *of; /* NULL: not in use */
+    bool repaid;          /* it takes back what its run's hedges cost, if it wins */
 };
 
 /* Where a run was at that time; us 0: no byte has come yet. */

@@ -181,6 +181,23 @@ static void test_silences(void **state)
     assert_in_range(silence(&ms, now + 10), 750, 1000);
 }
 
+/* Its requests of that time may hang for longer: they do not take it down again. */
+static void test_old_failures_of_one_that_is_up_again(void **state)
+{
+    struct dlf_mirrors ms = {.count = 2};
+    struct dlf_attempt_failure old = {.begun_ms = 99000, .now_ms = 103000, .slow = true};
+    (void)state;
+    silence(&ms, 100000);
+    assert_true(dlf_mirrors_answered(&ms, 0, 101500, 1000));
+    dlf_mirrors_failed(&ms, 0, &old);
+    old.retry_after_ms = 20000;
+    dlf_mirrors_failed(&ms, 0, &old);
+    assert_int_equal(dlf_mirrors_down(&ms), 0);
+    assert_int_equal(ms.at[0].failures, 3);
+    fail_at(&ms, 0, 101500, 104000);
+    assert_int_equal(dlf_mirrors_down(&ms), 1);
+}
+
 static void test_too_slow(void **state)
 {
     struct dlf_attempt_failure slow = {.begun_ms = 1000, .now_ms = 5000, .slow = true};
@@ -342,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_much_before_it_broke),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_silences),
+        cmocka_unit_test(test_old_failures_of_one_that_is_up_again),
         cmocka_unit_test(test_too_slow),
         cmocka_unit_test(test_nearer_one),
         cmocka_unit_test(test_local_network_has_an_order),

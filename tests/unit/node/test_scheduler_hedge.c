@@ -318,6 +318,23 @@ static void test_four_in_a_row(void **state)
     bench_end(&b);
 }
 
+/* Where another mirror is quick, each silence is helped. */
+static void test_another_mirror_has_no_limit(void **state)
+{
+    struct bench b;
+    (void)state;
+    hedge_begin(&b, 2);
+    learn(&b);
+    for (unsigned i = 0; i < 6; i++) {
+        fake_silent(b.source, KNOWN + 2 * i, KNOWN + 2 * i);
+        submit(&b, 2 * i, DLF_DEMAND);
+        wait_done(&b, i + 1);
+    }
+    assert_int_equal(stats_of(&b).hedged, 6);
+    assert_int_equal(stats_of(&b).hedges_won, 6);
+    bench_end(&b);
+}
+
 static void test_the_end_ends_both(void **state)
 {
     struct bench b;
@@ -363,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_a_silent_mirror_has_not_failed),
         cmocka_unit_test(test_many_wait_for_one_request),
         cmocka_unit_test(test_four_in_a_row),
+        cmocka_unit_test(test_another_mirror_has_no_limit),
         cmocka_unit_test(test_the_end_ends_both),
         cmocka_unit_test(test_off_is_off),
     };
