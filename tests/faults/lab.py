@@ -25,6 +25,7 @@ BIN_DIR = os.path.abspath(os.environ.get("DLFUSE_BIN_DIR") or os.path.join(SOURC
 DLFUSE = os.path.join(BIN_DIR, "dlfuse")
 CHUNKER = os.path.join(BIN_DIR, "dlfuse-chunker")
 RANDOM_READS = os.path.join(BIN_DIR, "../tests/bin/random-reads")
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SANITIZERS = ("ASAN", "UBSAN", "TSAN", "LSAN")
 
@@ -197,7 +198,7 @@ class Lab:
 
     def make_certificates(self):
         """ca.pem vouches for good, expired and other-host; nobody for unknown. NAME.pem, NAME.key."""
-        own = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        own = ["openssl", "req", "-x509", *NEW_KEY, "-days", "2"]
         for authority in ("ca", "unknown-ca"):
             names = ["-keyout", self.path(authority + ".key"), "-out", self.path(authority + ".pem")]
             run(*own, "-subj", f"/CN={authority}", *names)
@@ -209,7 +210,7 @@ class Lab:
 
     def sign(self, name, authority, host, days):
         request, extra = self.path(name + ".csr"), self.path(name + ".ext")
-        key = ["-newkey", "rsa:2048", "-nodes", "-keyout", self.path(name + ".key")]
+        key = [*NEW_KEY, "-keyout", self.path(name + ".key")]
         run("openssl", "req", "-new", *key, "-subj", f"/CN={host}", "-out", request)
         with open(extra, "w", encoding="utf-8") as file:
             file.write(f"subjectAltName=DNS:{host}\n")
