@@ -6,49 +6,18 @@
 # real programs here.
 PATH=/usr/lib/dlfuse/bin:$PATH
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-lib.sh"
+. "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-words.sh"
 
 DLFUSE_CMDLINE=/proc/cmdline
 # There when the machine has an address, or is said to have one.
 DLFUSE_NETWORK="$DLFUSE_STATE/network"
 
-# In shells of their own, because an address may have characters that a shell would take for a pattern of file names.
-dlfuse_words() (
-    set -f
-    # shellcheck disable=SC2046 # words are what is wanted
-    printf '%s\n' $(cat "$DLFUSE_CMDLINE")
-)
-
-dlfuse_args() (
-    set -f
-    # shellcheck disable=SC2013 # words are what is wanted
-    for word in $(cat "$DLFUSE_CMDLINE"); do
-        case $word in "$1="*) printf '%s\n' "${word#*=}" ;; esac
-    done
-)
-
-dlfuse_arg() (
-    set -f
-    found=1
-    # shellcheck disable=SC2013
-    for word in $(cat "$DLFUSE_CMDLINE"); do
-        case $word in "$1="*) found=0 value=${word#*=} ;; esac
-    done
-    [ $found = 1 ] || printf '%s\n' "$value"
-    return $found
-)
-
-dlfuse_flag() (
-    set -f
-    answer=1
-    # shellcheck disable=SC2013
-    for word in $(cat "$DLFUSE_CMDLINE"); do
-        case $word in
-        "$1=0" | "$1=no" | "$1=off") answer=1 ;;
-        "$1" | "$1="*) answer=0 ;;
-        esac
-    done
-    return $answer
-)
+dlfuse_read_words() {
+    local line=''
+    read -r line <"$DLFUSE_CMDLINE" || :
+    dlfuse_set_words "$line"
+}
+dlfuse_read_words
 
 # The URL of root=dlfuse:URL, which may also come from a configuration file, or netroot=dlfuse:URL; 1 when this boot is not
 # ours.

@@ -95,20 +95,24 @@ dlfuse_fits() {
 
 dlfuse_option() {
     local value
-    value=$(dlfuse_options "$1" | sed -n '$p')
-    [ -n "$value" ] && printf '%s\n' "$value"
+    value=$(dlfuse_options "$1")
+    [ -n "$value" ] && printf '%s\n' "${value##*
+}"
 }
 
 dlfuse_options() {
-    local kind
+    local values kind
+    values=$(dlfuse_args "rd.dlfuse.$1")
+    [ -n "$values" ] || return 0
     kind=$(dlfuse_argument_kind "$1")
-    dlfuse_args "rd.dlfuse.$1" | while read -r _value; do
+    printf '%s\n' "$values" | while read -r _value; do
         ! dlfuse_fits "$kind" "$_value" || printf '%s\n' "$_value"
     done
 }
 
 # 0 if the last rd.dlfuse.debug that is right says so.
 dlfuse_debugs() {
+    case $(dlfuse_words) in *rd.dlfuse.debug*) ;; *) return 1 ;; esac
     [ "$(dlfuse_words | sed -nE 's/^rd\.dlfuse\.debug(=(1|yes|on)?)?$/1/p; s/^rd\.dlfuse\.debug=(0|no|off)$/0/p' | sed -n '$p')" = 1 ]
 }
 
@@ -142,6 +146,7 @@ dlfuse_check_arguments() {
     [ ! -e "$mark" ] || return 0
     : >"$mark"
     dlfuse_words | while read -r _word; do
+        case $_word in rd.dlfuse* | rd_dlfuse* | dlfuse.*) ;; *) continue ;; esac
         _fault=$(dlfuse_fault "$_word")
         [ -z "$_fault" ] || dlfuse_log 3 "$_fault"
     done

@@ -186,7 +186,7 @@ dlfuse_remember() {
     local text
     printf '%s\n' "$1 $2: $3" >"$DLFUSE_FALLBACK"
     text=$(printf '%s\n' "$3" | sed 's/[\\"]/\\&/g')
-    mkdir -p "$DLFUSE_MOUNT"
+    dlfuse_make_directories "$DLFUSE_MOUNT"
     printf '{\n  "state": "fallback",\n  "way": "%s",\n  "url": "%s",\n  "why": "%s"\n}\n' "$1" "$2" "$text" \
         >"$DLFUSE_MOUNT/status.json"
 }
@@ -370,7 +370,7 @@ dlfuse_supervise() {
 
 # dlfuse_start URL: the supervisor runs from now on, started now or before, until the image is mounted.
 dlfuse_start() {
-    mkdir -p "$DLFUSE_STATE"
+    dlfuse_make_directories "$DLFUSE_STATE"
     (
         flock -n 9 || exit 0
         [ ! -e "$DLFUSE_ATTACHED" ] || exit 0
@@ -379,13 +379,16 @@ dlfuse_start() {
     ) 9>"$DLFUSE_STATE/lock"
 }
 
+# dlfuse_await SECONDS: until the supervisor ends, because the image is mounted, or so long; 1: it runs still.
+dlfuse_await() { (flock -w "$1" 9) 9>>"$DLFUSE_STATE/lock"; }
+
 # dlfuse_wait URL: while there is no root, about once a second. A machine without one has nothing better to do than to go on
 # trying: it does, until rd.dlfuse.timeout= (in seconds; 0: for ever). The shell is for who asked for it, by rd.shell or
 # rd.dlfuse.debug, once, when everything has failed.
 dlfuse_wait() {
     local url="$1" timeout now started said
     now=$(dlfuse_uptime)
-    mkdir -p "$DLFUSE_STATE"
+    dlfuse_make_directories "$DLFUSE_STATE"
     [ -s "$DLFUSE_STATE/wait" ] || echo "$now $now" >"$DLFUSE_STATE/wait"
     read -r started said <"$DLFUSE_STATE/wait"
     if [ $((now - said)) -ge 10 ]; then

@@ -13,11 +13,17 @@ dlfuse_is_disk() {
     case $1 in UUID=* | PARTUUID=* | LABEL=* | PARTLABEL=* | ID=* | /dev/*) ;; *) return 1 ;; esac
 }
 
-# dlfuse_fit_fstab: one on stdin as this machine needs it, on stdout; what is not changed stays byte by byte.
+# dlfuse_fit_fstab: one on stdin as this machine needs it, on stdout; what is not changed stays byte by byte. 1: nothing is.
 dlfuse_fit_fstab() {
+    _changed=1
     while IFS= read -r _line || [ -n "$_line" ]; do
-        printf '%s\n' "$_line" | dlfuse_fit_line || printf '%s\n' "$_line"
+        if printf '%s\n' "$_line" | dlfuse_fit_line; then
+            _changed=0
+        else
+            printf '%s\n' "$_line"
+        fi
     done
+    return $_changed
 }
 
 # 1: nothing is to be changed.
@@ -41,8 +47,7 @@ dlfuse_fit_line() {
 dlfuse_pass_on_fstab() {
     local file="$1/etc/fstab" fitted="$DLFUSE_STATE/fstab"
     [ -f "$file" ] && [ ! -L "$file" ] && dlfuse_keeps_labels "$1" || return 0
-    dlfuse_fit_fstab <"$file" >"$fitted"
-    [ "$(cat "$file")" != "$(cat "$fitted")" ] || return 0
+    dlfuse_fit_fstab <"$file" >"$fitted" || return 0
     if (cat "$fitted" >"$file") 2>/dev/null; then
         dlfuse_relabel "$1" /etc/fstab
     else

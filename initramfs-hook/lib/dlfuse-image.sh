@@ -71,16 +71,17 @@ dlfuse_dies_with_its_device() {
     [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -ge 6 ]; }
 }
 
-# dlfuse_has FILE OFFSET COUNT BYTES: FILE has these COUNT bytes, in the words of printf, at OFFSET. None of them is zero: a shell
-# drops those.
+# dlfuse_has FILE OFFSET COUNT BYTES: the COUNT bytes of FILE at OFFSET are these, in the words of printf, when zeros are left out: a
+# shell drops those.
 dlfuse_has() {
     # shellcheck disable=SC2059 # octal escapes are what is wanted
-    [ "$(dd if="$1" bs=1 skip="$2" count="$3" 2>/dev/null)" = "$(printf "$4")" ]
-}
+    [ "$(dd if="$1" bs=1 skip="$2" count="$3")" = "$(printf "$4")" ]
+} 2>/dev/null
 
 # dlfuse_image_kind DEVICE: prints the type that its file system seems to have, or what else it is; nothing for what is unknown. The
-# longest marks come first: two bytes may stand somewhere by chance. Nearly all that is looked at lies in the first block, which a
-# boot reads anyway.
+# longest marks come first: two bytes may stand somewhere by chance. The mark of ext4 has two; with the marks "clean" and "go on after
+# errors" behind it, as mke2fs writes them, it is long enough for the first place. Nearly all that is looked at lies in the first
+# block, which a boot reads anyway.
 dlfuse_image_kind() {
     local offset count bytes kind
     while read -r offset count bytes kind; do
@@ -89,6 +90,7 @@ dlfuse_image_kind() {
             return
         }
     done <<'END'
+1080 8 \123\357\001\001 ext4
 0 4 hsqs squashfs
 1024 4 \342\341\365\340 erofs
 0 4 XFSB xfs
@@ -155,7 +157,7 @@ dlfuse_detach_top() {
 # top of it: that one holds the first as a file, so nobody tells it.
 dlfuse_mount_as() {
     local on="$2"
-    dlfuse_load_modules "$1"
+    dlfuse_knows_filesystem "$1" || dlfuse_load_modules "$1"
     dlfuse_knows_filesystem "$1" || {
         reason="this kernel has no $1 (module $1)"
         return 1
@@ -172,13 +174,14 @@ dlfuse_mount_as() {
 # says of that. top is the device that is mounted, where it is not this one.
 dlfuse_mount_lower() {
     local device="$1" kind asked types type reason='' own=''
-    mkdir -p "$DLFUSE_LOWER"
+    dlfuse_make_directories "$DLFUSE_LOWER"
     kind=$(dlfuse_image_kind "$device")
-    asked=$(dlfuse_arg rootfstype | sed 's/,/ /g')
-    case $kind in
-    '' | *' '*) types=$DLFUSE_TYPES ;;
-    *) types="$kind $(printf '%s\n' "$DLFUSE_TYPES" | sed "s/$kind//")" ;;
-    esac
+    asked=$(dlfuse_arg rootfstype) && asked=$(printf '%s\n' "$asked" | sed 's/,/ /g')
+    types=''
+    case $kind in *' '*) ;; *) types=$kind ;; esac
+    for type in $DLFUSE_TYPES; do
+        [ "$type" = "$kind" ] || types="$types $type"
+    done
     for type in ${asked:-$types}; do
         ! dlfuse_mount_as "$type" "$device" || return 0
         [ "$type" != "$kind" ] || own=$reason

@@ -7,23 +7,23 @@
 # theirs already, so that "netplan apply" in a running machine keeps the address, too.
 umask 022
 AT=/run/systemd/network
+root=${1-}
 
-# keep NAME.network
-keep() {
-    mkdir -p "$AT/$1.d"
-    printf '[Network]\nKeepConfiguration=yes\n' >"$AT/$1.d/90-dlfuse.conf"
-}
-
-for file in "${1-}"/etc/systemd/network/*.network "${1-}"/usr/local/lib/systemd/network/*.network \
-    "${1-}"/usr/lib/systemd/network/*.network "${1-}"/lib/systemd/network/*.network "$AT"/*.network; do
+# The directories of the drop-ins: in a machine that boots, one program that makes them all is better than one for each.
+set --
+for file in "$root"/etc/systemd/network/*.network "$root"/usr/local/lib/systemd/network/*.network \
+    "$root"/usr/lib/systemd/network/*.network "$root"/lib/systemd/network/*.network "$AT"/*.network; do
     # A link may lead to where only the booted system has something.
     if [ -e "$file" ] || [ -L "$file" ]; then
-        keep "${file##*/}"
+        set -- "$@" "$AT/${file##*/}.d"
     fi
 done
 for link in /sys/class/net/*; do
     link=${link##*/}
-    [ "$link" != lo ] || continue
-    keep "10-netplan-$link.network"
-    keep "10-cloud-init-$link.network"
+    [ "$link" = lo ] || set -- "$@" "$AT/10-netplan-$link.network.d" "$AT/10-cloud-init-$link.network.d"
+done
+
+[ $# = 0 ] || mkdir -p "$@"
+for directory in "$@"; do
+    printf '[Network]\nKeepConfiguration=yes\n' >"$directory/90-dlfuse.conf"
 done

@@ -12,7 +12,7 @@
 #   dlfuse_finish DIR     hand-over armed, resolver, host name and the units that tell of ready and of the end passed on, the
 #                         network told to stay, the daemon's root moved along; the last thing before switch_root
 #
-# The front that sources this defines five functions:
+# The front that sources this defines five functions (dlfuse-words.sh has four of them, for who has the kernel's line):
 #   dlfuse_words          all kernel arguments, one a line
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
 #   dlfuse_args NAME      values of all of them, one a line
@@ -46,12 +46,23 @@ DLFUSE_EPOCH=/usr/lib/clock-epoch
 # Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
 # with nothing to boot from has no better place to say why.
 dlfuse_log() {
-    dlfuse_cut "dlfuse: $2" | while IFS= read -r _line; do
-        printf '%s\n' "<$1>$_line" >"$DLFUSE_KMSG"
-    done
+    # Most lines are short, and no program has to look at them: 200 characters are 800 bytes at most.
+    if [ ${#2} -le 200 ] && ! dlfuse_has_lines "$2"; then
+        printf '%s\n' "<$1>dlfuse: $2" >"$DLFUSE_KMSG"
+    else
+        dlfuse_cut "dlfuse: $2" | while IFS= read -r _line; do
+            printf '%s\n' "<$1>$_line" >"$DLFUSE_KMSG"
+        done
+    fi
     if command -v plymouth >/dev/null; then
         dlfuse_splash "dlfuse: $2" </dev/null >/dev/null 2>&1 9>&- &
     fi
+}
+
+# 0 if TEXT has more than one line.
+dlfuse_has_lines() {
+    case $1 in *"
+"*) ;; *) return 1 ;; esac
 }
 
 # dlfuse_cut LINE: several where it is too long: the kernel refuses lines of 1000 bytes.
@@ -60,10 +71,16 @@ dlfuse_cut() { printf '%s\n' "$1" | LC_ALL=C sed 's/.\{800\}/&\ndlfuse: ... /g; 
 # A splash hides the console. The boot does not wait for what draws it.
 dlfuse_splash() { plymouth --ping && plymouth display-message --text="$1"; }
 
-dlfuse_load_modules() {
-    local module
-    for module in "$@"; do
-        modprobe -q "$module" 2>/dev/null || :
+# Those that cannot be loaded, or are built in, are passed over.
+dlfuse_load_modules() { modprobe -qa "$@" 2>/dev/null || :; }
+
+# dlfuse_make_directories DIRECTORY...: a program is started only where one lacks.
+dlfuse_make_directories() {
+    for _directory in "$@"; do
+        [ -d "$_directory" ] || {
+            mkdir -p "$@"
+            return
+        }
     done
 }
 
@@ -85,7 +102,7 @@ dlfuse_is_mounted() {
 # Copies a file to the same path below the private root, following links: their targets are left behind.
 dlfuse_keep_file() {
     [ -s "$1" ] || return 0
-    mkdir -p "$DLFUSE_ROOT${1%/*}" && cp -L "$1" "$DLFUSE_ROOT$1"
+    dlfuse_make_directories "$DLFUSE_ROOT${1%/*}" && cp -L "$1" "$DLFUSE_ROOT$1"
 }
 
 dlfuse_make_private_root() {
@@ -93,7 +110,7 @@ dlfuse_make_private_root() {
         mkdir -p "$DLFUSE_ROOT"
         mount -t tmpfs -o mode=0755,nosuid,size=8m dlfuse "$DLFUSE_ROOT" || return 1
     fi
-    mkdir -p "$DLFUSE_ROOT/dev" "$DLFUSE_ROOT/etc" "$DLFUSE_MOUNT"
+    dlfuse_make_directories "$DLFUSE_ROOT/dev" "$DLFUSE_ROOT/etc" "$DLFUSE_MOUNT"
     [ -e "$DLFUSE_ROOT/dev/fuse" ] || {
         mknod -m 0666 "$DLFUSE_ROOT/dev/null" c 1 3
         mknod -m 0666 "$DLFUSE_ROOT/dev/urandom" c 1 9
@@ -113,7 +130,12 @@ dlfuse_fill_private_root() {
 }
 
 # dlfuse_escape VALUE: with commas as libfuse wants them.
-dlfuse_escape() { printf '%s\n' "$1" | sed 's/,/\\,/g'; }
+dlfuse_escape() {
+    case $1 in
+    *,*) printf '%s\n' "$1" | sed 's/,/\\,/g' ;;
+    *) printf '%s\n' "$1" ;;
+    esac
+}
 
 # The options that say what is taken, for mount, download and fetch; nothing when that is anything.
 dlfuse_trust_options() {
@@ -171,7 +193,8 @@ dlfuse_has_systemd() { [ -d /run/systemd/system ]; }
 
 dlfuse_is_running() {
     if dlfuse_has_systemd; then
-        systemctl is-active --quiet $DLFUSE_UNIT
+        # Before the first start there is nothing to ask systemd for.
+        [ -e "/run/systemd/system/$DLFUSE_UNIT" ] && systemctl is-active --quiet $DLFUSE_UNIT
     else
         [ -s $DLFUSE_STATE/pid ] && kill -0 "$(cat $DLFUSE_STATE/pid)" 2>/dev/null
     fi
@@ -181,10 +204,13 @@ dlfuse_spawn() {
     local url="$1" options="$2"
     if dlfuse_has_systemd; then
         # In /run, because the unit must still be defined after switch_root, when the next PID 1 isolates its target.
-        mkdir -p /run/systemd/system
-        cp /usr/lib/dlfuse/$DLFUSE_UNIT /run/systemd/system/
+        dlfuse_make_directories /run/systemd/system
         printf "DLFUSE_OPTIONS='%s'\nDLFUSE_URL='%s'\n" "$options" "$url" >$DLFUSE_STATE/env
-        systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
+        if [ -e "/run/systemd/system/$DLFUSE_UNIT" ]; then
+            systemctl reset-failed $DLFUSE_UNIT 2>/dev/null
+        else
+            cp "/usr/lib/dlfuse/$DLFUSE_UNIT" /run/systemd/system/
+        fi
         # Waits for the program to run, so that nobody takes it for missing.
         systemctl start $DLFUSE_UNIT
     else
@@ -197,8 +223,8 @@ dlfuse_spawn() {
 # dependencies it leaves the mounts below it alone. The trailing dash covers everything below /run/dlfuse.
 dlfuse_protect_mounts() {
     local unit
+    dlfuse_make_directories /run/systemd/system/run-dlfuse.mount.d /run/systemd/system/run-dlfuse-.mount.d
     for unit in run-dlfuse.mount run-dlfuse-.mount; do
-        mkdir -p /run/systemd/system/$unit.d
         printf '[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n' >/run/systemd/system/$unit.d/10-dlfuse.conf
     done
 }
@@ -220,7 +246,7 @@ dlfuse_set_clock() {
 
 dlfuse_prepare() {
     dlfuse_set_clock
-    mkdir -p $DLFUSE_STATE
+    dlfuse_make_directories "$DLFUSE_STATE"
     dlfuse_check_arguments
     dlfuse_load_modules fuse loop overlay
     ! dlfuse_has_systemd || dlfuse_protect_mounts
@@ -245,7 +271,7 @@ dlfuse_start_daemon() {
 
 # dlfuse_want TARGET UNIT INSTANCE: TARGET of the booted system brings UNIT along, under the name INSTANCE.
 dlfuse_want() {
-    mkdir -p "/run/systemd/system/$1.wants"
+    dlfuse_make_directories "/run/systemd/system/$1.wants"
     ln -sf "../$2" "/run/systemd/system/$1.wants/$3"
 }
 
@@ -256,7 +282,8 @@ dlfuse_pass_on_units() {
     local unit=$DLFUSE_ENDING_UNIT
     dlfuse_has_systemd || [ -x "$1/lib/systemd/systemd" ] || [ -x "$1/usr/lib/systemd/systemd" ] || return 0
     dlfuse_protect_mounts
-    mkdir -p /run/systemd/system
+    dlfuse_make_directories /run/systemd/system /run/systemd/system/default.target.wants /run/systemd/system/poweroff.target.wants \
+        /run/systemd/system/reboot.target.wants /run/systemd/system/kexec.target.wants
     cp "/usr/lib/dlfuse/$DLFUSE_READY_UNIT" "/usr/lib/dlfuse/$unit.service" /run/systemd/system/
     cp /usr/lib/dlfuse/dlfuse-ready.sh $DLFUSE_STATE/ready.sh
     dlfuse_want default.target $DLFUSE_READY_UNIT $DLFUSE_READY_UNIT

@@ -29,6 +29,7 @@ DLFUSE_SHARED_UUIDS='03000200040005000006000700080009 00020003000400050006000700
 
 # dlfuse_as_id TEXT: its 32 hexadecimal digits, as /etc/machine-id has them; nothing if it is no id.
 dlfuse_as_id() {
+    [ -n "$1" ] || return 0
     printf '%s\n' "$1" | sed -nE 's/-//g; y/ABCDEF/abcdef/; /^0{32}$/d; /^[0-9a-f]{32}$/p'
 }
 

@@ -26,6 +26,7 @@ DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
 # dlfuse_bootif_mac VALUE: the MAC address in that of BOOTIF=, as the kernel writes it; 1 for anything but Ethernet's.
 dlfuse_bootif_mac() {
     local pair='[0-9A-Fa-f][0-9A-Fa-f]' mac
+    [ -n "$1" ] || return 1
     mac=$(printf '%s\n' "$1" | sed -n "s/^01-\($pair-$pair-$pair-$pair-$pair-$pair\)\$/\1/p" | sed 'y/ABCDEF-/abcdef:/')
     [ -n "$mac" ] && echo "$mac"
 }
@@ -90,6 +91,7 @@ dlfuse_default_dhcp() {
 
 # The booted system does not ask other cards for addresses because its initramfs had to.
 dlfuse_forget_default_dhcp() {
+    [ -d "$DLFUSE_NETWORKD" ] || return 0
     rm -f "$DLFUSE_NETWORKD/zzzz-dlfuse.network" "$DLFUSE_NETWORKD/${DLFUSE_DRACUT_NETWORK##*/}" \
         "$DLFUSE_NETWORKD"/*.network.d/80-dlfuse-default.conf
 }
@@ -98,7 +100,12 @@ dlfuse_forget_default_dhcp() {
 dlfuse_values() {
     local keys="$1"
     shift
-    sed -nE "s/[\"']//g; s/^($keys)=(.*)/\2/p" "$@" 2>/dev/null || :
+    for _file in "$@"; do
+        [ ! -e "$_file" ] || {
+            sed -nE "s/[\"']//g; s/^($keys)=(.*)/\2/p" "$@" 2>/dev/null || :
+            return
+        }
+    done
 }
 
 # dlfuse_unique WORD...: each word once, where it comes first.
@@ -110,22 +117,26 @@ dlfuse_unique() {
     printf '%s\n' "${words# }"
 }
 
-dlfuse_resolver_has() { [ -n "$(sed -nE "/^[[:blank:]]*($1)[[:blank:]]/p" "$DLFUSE_RESOLVER" 2>/dev/null)" ]; }
+dlfuse_resolver_has() { [ -s "$DLFUSE_RESOLVER" ] && [ -n "$(sed -nE "/^[[:blank:]]*($1)[[:blank:]]/p" "$DLFUSE_RESOLVER" 2>/dev/null)" ]; }
 
 # Name servers as addresses: systemd-networkd writes the server's name behind '#', ipconfig 0.0.0.0 for none.
 dlfuse_name_servers() {
-    # shellcheck disable=SC2086,SC2046 # patterns, words
-    dlfuse_unique $(dlfuse_values 'DNS|IPV[46]DNS[0-9]' $DLFUSE_NETWORKD_STATE $DLFUSE_LEASES |
+    local all
+    # shellcheck disable=SC2086 # patterns
+    all=$(dlfuse_values 'DNS|IPV[46]DNS[0-9]' $DLFUSE_NETWORKD_STATE $DLFUSE_LEASES)
+    # shellcheck disable=SC2046 # words
+    [ -z "$all" ] || dlfuse_unique $(printf '%s\n' "$all" |
         sed -E 's/#[^ ]*//g; s/(^| )(0\.0\.0\.0|::)( |$)/\1\3/g')
 }
 
 # What is searched comes before the lease's own domain. rd.peerdns=0: a lease says nothing about names.
 dlfuse_search_domains() {
-    local keys
-    for keys in 'DOMAINS|DOMAIN_SEARCH_LIST|DOMAINSEARCH' 'DOMAINNAME|DNSDOMAIN'; do
+    local keys all
+    all=$(for keys in 'DOMAINS|DOMAIN_SEARCH_LIST|DOMAINSEARCH' 'DOMAINNAME|DNSDOMAIN'; do
         # shellcheck disable=SC2086
         dlfuse_values "$keys" $DLFUSE_NETWORKD_STATE $DLFUSE_LEASES
-    done | sed 's/[[:blank:]]/\n/g' | sed 's/\.$//; /[^A-Za-z0-9._-]/d'
+    done)
+    [ -z "$all" ] || printf '%s\n' "$all" | sed 's/[[:blank:]]/\n/g' | sed 's/\.$//; /[^A-Za-z0-9._-]/d'
 }
 
 # dlfuse_end_line FILE: its last line ends with a newline, so that another one may follow.
@@ -197,8 +208,9 @@ dlfuse_set_host_name() {
 # that cannot run it has what was there now. ifupdown takes links down, and dhcpcd takes addresses away, when the machine goes
 # down, while the root may still be read.
 dlfuse_keep_network() {
-    local unit
-    mkdir -p "$DLFUSE_STATE"
+    local unit at=/run/systemd/system
+    dlfuse_make_directories "$DLFUSE_STATE" $at/systemd-networkd.service.d $at/networking.service.d $at/ifup@.service.d \
+        $at/dhcpcd.service.d $at/dhcpcd@.service.d
     cp "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-keep-network.sh" "$DLFUSE_STATE/keep-network.sh"
     /bin/sh "$DLFUSE_STATE/keep-network.sh" "$1"
     dlfuse_unit_drop_in systemd-networkd.service "ExecStartPre=-+/bin/sh $DLFUSE_STATE/keep-network.sh"
@@ -214,6 +226,6 @@ dlfuse_keep_network() {
 dlfuse_unit_drop_in() {
     local at="/run/systemd/system/$1.d"
     shift
-    mkdir -p "$at"
+    dlfuse_make_directories "$at"
     printf '%s\n' '[Service]' "$@" >"$at/90-dlfuse.conf"
 }

@@ -44,7 +44,7 @@ dlfuse_mount_labelled() {
 # 1: reason says why.
 dlfuse_prepare_overlay() {
     [ "$(dlfuse_overlay_kind)" = tmpfs ] && ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || return 0
-    mkdir -p "$DLFUSE_OVERLAY"
+    dlfuse_make_directories "$DLFUSE_OVERLAY"
     mount -t tmpfs -o mode=0755 dlfuse-overlay "$DLFUSE_OVERLAY" || {
         # shellcheck disable=SC2034 # the caller's
         reason="no tmpfs can be mounted at $DLFUSE_OVERLAY"

@@ -3,22 +3,25 @@
 
 command -v getarg >/dev/null || . /lib/dracut-lib.sh
 . /usr/lib/dlfuse/dlfuse-lib.sh
+. /usr/lib/dlfuse/dlfuse-words.sh
 
-# In a shell of its own, because words may have characters that a shell would take for a pattern of file names.
-dlfuse_words() (
-    set -f
-    # shellcheck disable=SC2046 # words are what is wanted
-    printf '%s\n' $(getcmdline)
-)
-dlfuse_arg() { getarg "$1="; }
-dlfuse_args() { getargs "$1="; }
-dlfuse_flag() { getargbool 0 "$1"; }
+# dlfuse_read_words: again when /proc/cmdline is another one. Where dracut lacks getcmdline, which its manual page does not promise,
+# its getarg is asked, a program each time.
+if command -v getcmdline >/dev/null; then
+    dlfuse_read_words() { dlfuse_set_words "$(getcmdline)"; }
+else
+    dlfuse_read_words() { dlfuse_set_words "$(cat /proc/cmdline)"; }
+    dlfuse_arg() { getarg "$1="; }
+    dlfuse_args() { getargs "$1="; }
+    dlfuse_flag() { getargbool 0 "$1"; }
+fi
+dlfuse_read_words
 dlfuse_shell() { emergency_shell "$1"; }
 
 # The URL of root=dlfuse:URL or netroot=dlfuse:URL; 1 when this boot is not ours.
 dlfuse_url() {
     local value
-    for value in "$(getarg root=)" "$(getarg netroot=)"; do
+    for value in "$(dlfuse_arg root)" "$(dlfuse_arg netroot)"; do
         case $value in
         dlfuse:*) printf '%s\n' "${value#dlfuse:}" && return 0 ;;
         esac

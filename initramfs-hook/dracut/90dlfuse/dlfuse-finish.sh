@@ -5,6 +5,7 @@
 . /usr/lib/dlfuse/dlfuse-ip.sh
 
 dlfuse_show_cmdline
+dlfuse_read_words
 if [ -e "$DLFUSE_ATTACHED" ]; then
     dlfuse_finish "$NEWROOT"
 fi

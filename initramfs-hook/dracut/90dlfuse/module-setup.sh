@@ -80,8 +80,8 @@ install() {
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
     # The units also without systemd in the initramfs: it is the booted system that runs them.
-    for name in dlfuse-lib.sh dlfuse-arguments.sh dlfuse-image.sh dlfuse-overlay.sh dlfuse-fstab.sh dlfuse-boot.sh dlfuse-network.sh \
-        dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
+    for name in dlfuse-lib.sh dlfuse-words.sh dlfuse-arguments.sh dlfuse-image.sh dlfuse-overlay.sh dlfuse-fstab.sh dlfuse-boot.sh \
+        dlfuse-network.sh dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"
     done
     inst_simple "$moddir/dlfuse-dracut.sh" /usr/lib/dlfuse/dlfuse-dracut.sh
