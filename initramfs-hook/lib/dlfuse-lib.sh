@@ -221,11 +221,14 @@ dlfuse_spawn() {
 
 # systemd must not unmount the private root at shutdown while the real root still needs it; without default
 # dependencies it leaves the mounts below it alone. The trailing dash covers everything below /run/dlfuse.
+# An ext4 for labels of SELinux lies over the tmpfs that has its file: neither goes before the root.
 dlfuse_protect_mounts() {
     local unit
-    dlfuse_make_directories /run/systemd/system/run-dlfuse.mount.d /run/systemd/system/run-dlfuse-.mount.d
-    for unit in run-dlfuse.mount run-dlfuse-.mount; do
-        printf '[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n' >/run/systemd/system/$unit.d/10-dlfuse.conf
+    set -- run-dlfuse.mount run-dlfuse-.mount
+    [ ! -d "$DLFUSE_OVERLAY/lost+found" ] || set -- "$@" 'run-dlfuse\x2doverlay.mount'
+    for unit in "$@"; do
+        dlfuse_make_directories "/run/systemd/system/$unit.d"
+        printf '[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n' >"/run/systemd/system/$unit.d/10-dlfuse.conf"
     done
 }
 
