@@ -1,5 +1,5 @@
-/* From the manifests down: manifests and indexes first, which say what the packs must hold; packs
- * are in audit_pack.c, boot packs in audit_boot.c. */
+/* Checks manifests and indexes first: they list the contents of the packs. Packs are in
+ * audit_pack.c, boot packs in audit_boot.c. */
 #include "chunker/audit.h"
 
 #include <errno.h>
@@ -56,7 +56,7 @@ static int collect_packs(struct audit *audit, const struct dlf_index_head *head,
     return 0;
 }
 
-/* Every page by itself, so that each damaged one is named and the others still count. */
+/* Checks each page by itself, so that each damaged page is named and the others still count. */
 static int check_pages(struct audit *audit, struct audit_source *source)
 {
     const struct dlf_index_head *head = &source->index.head;
@@ -81,7 +81,7 @@ static int check_pages(struct audit *audit, struct audit_source *source)
     return rc;
 }
 
-/* The index of a manifest, unless it was checked already. */
+/* Checks the index of a manifest, unless that was done already. */
 static int check_index(struct audit *audit, const struct dlf_manifest *manifest)
 {
     struct dlf_err why;
@@ -111,14 +111,14 @@ static int check_index(struct audit *audit, const struct dlf_manifest *manifest)
     return check_pages(audit, source);
 }
 
-/* What a manifest names: its index, then its boot pack, which is compared with the index. */
+/* Checks a manifest's objects: the index, then the boot pack, which is compared with the index. */
 static int check_objects(struct audit *audit, const struct dlf_manifest *manifest)
 {
     int rc = check_index(audit, manifest);
     return rc < 0 ? rc : audit_boot(audit, manifest);
 }
 
-/* The manifest is written again as the bytes that were read. */
+/* A parsed manifest that is written again gives the bytes that were read. */
 static void check_signature(struct audit *audit, const struct dlf_manifest *manifest)
 {
     char text[DLF_MANIFEST_MAX];
@@ -131,7 +131,7 @@ static void check_signature(struct audit *audit, const struct dlf_manifest *mani
                      n < 0 ? "it cannot be written again" : why.msg);
 }
 
-/* NAME.dlfuse, its signature, its copy, its objects. */
+/* Checks NAME.dlfuse, its signature, its copy, its objects. */
 static int check_image(struct audit *audit, const char *name)
 {
     struct dlf_manifest manifest;
@@ -156,7 +156,7 @@ static int check_image(struct audit *audit, const char *name)
     return check_objects(audit, &manifest);
 }
 
-/* A file in manifest/: its name, its objects. */
+/* Checks a file in manifest/: its name, its objects. */
 static int check_kept_manifest(struct audit *audit, const char *hex)
 {
     struct dlf_manifest manifest;

@@ -1,6 +1,6 @@
 /*
- * The check of a store: every manifest, index and pack is read, hashed, and compared with what
- * points to it. Each damage is reported once, where it is, as it is found.
+ * The check of a store: every manifest, index and pack is read, hashed, and compared with the
+ * objects that point to it. Each damage is reported once, at its place, as soon as it is found.
  *
  * One thread.
  */
@@ -44,7 +44,7 @@ struct audit {
     /* Called for each damage with one line of text. */
     void (*report)(void *context, const char *line);
     void *context;
-    const struct dlf_keys *keys; /* one must have signed each NAME.dlfuse; NULL: nobody need */
+    const struct dlf_keys *keys; /* one must have signed each NAME.dlfuse; NULL: unsigned is fine */
 
     struct audit_counts counts;
     struct audit_source *sources;
@@ -57,13 +57,13 @@ struct audit {
     uint8_t *content; /* DLF_CHUNK_MAX bytes */
     struct dlf_decoder *decoder;
     uint8_t *page;                          /* DLF_INDEX_PAGE_SIZE bytes */
-    const struct audit_source *page_source; /* whose page is in page */
+    const struct audit_source *page_source; /* page is one of its pages */
     uint32_t page_number;
 };
 
 /*
- * Checks what name reaches; with NULL, everything in the store. Damages are reported and counted;
- * a negative return is for when the check itself could not be done.
+ * Checks all objects that name reaches; with NULL, everything in the store. Damages are reported
+ * and counted; a negative return means that the check itself failed.
  */
 int audit_store(struct audit *audit, const char *name, struct dlf_err *err);
 void audit_free(struct audit *audit);

@@ -20,7 +20,7 @@ struct reading {
     struct audit *audit;
     const struct dlf_manifest *manifest;
     struct stored_boot boot;
-    struct index_lookup lookup; /* index is NULL: it cannot be read, which was said */
+    struct index_lookup lookup; /* index is NULL when it cannot be read; that was reported */
     struct dlf_sha256_ctx *ctx;
     int fd;
 };
@@ -29,7 +29,7 @@ struct reading {
 _Static_assert(DLF_INDEX_HEAD_MAX <= DLF_PACK_MAX && DLF_BOOT_TABLE_MAX <= DLF_PACK_MAX,
                "an audit's buffer is too small for a boot pack");
 
-/* The next size bytes into audit->pack, which has room for a table, an index head or a chunk. */
+/* Reads size bytes into audit->pack, which has room for a table, an index head or a chunk. */
 static int read_next(struct reading *in, uint32_t size)
 {
     ssize_t got = io_read(in->fd, in->audit->pack, size);
@@ -41,7 +41,8 @@ static int read_next(struct reading *in, uint32_t size)
     return 0;
 }
 
-/* What the index says of the same chunk must be the same but for where and how it is stored. */
+/* True when the index has the same chunk; only where and how it is stored may differ. A record that
+ * cannot be read counts as agreeing. */
 static bool agrees(struct reading *in, const struct dlf_record *record)
 {
     struct dlf_record indexed;
@@ -194,7 +195,7 @@ int audit_unused_boots(struct audit *audit, struct dlf_err *err)
 {
     struct store_list names;
     int rc = store_list(audit->store, DLF_BOOT_KIND, &names, err);
-    if (rc == -ENOENT) /* a store from before there were any */
+    if (rc == -ENOENT) /* a store older than boot packs */
         return 0;
     if (rc < 0)
         return rc;

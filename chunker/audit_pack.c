@@ -10,7 +10,7 @@
 #include "chunker/log.h"
 #include "chunker/pack_reader.h"
 
-/* The record behind a reference; its page is kept. */
+/* Reads the record behind a reference; keeps its page. */
 static int read_record(struct audit *audit, const struct reference *reference,
                        struct dlf_record *record)
 {
@@ -50,7 +50,8 @@ static void check_chunk(struct audit *audit, const char *path, const struct refe
                      source->name, source->serial, reference->record, record.offset, why.msg);
 }
 
-/* Reads a pack into audit->pack. The number of bytes, or a negative errno with the reason. */
+/* Reads a pack into audit->pack. Returns the number of bytes, or a negative errno with the reason.
+ */
 static ssize_t read_pack(struct audit *audit, const char *path, struct dlf_err *err)
 {
     uint64_t size;

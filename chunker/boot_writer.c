@@ -1,4 +1,4 @@
-/* Chunks go to a temporary file behind the place of table and head; the table is known last. */
+/* Chunks go to a temporary file, behind room for table and head; the table is known last. */
 #include "chunker/boot_writer.h"
 
 #include <errno.h>
@@ -106,7 +106,7 @@ static void append_all(void *context)
         crew_fail(&w->crew, store_write_failed(w->store, &w->object, -rc, &err), &err);
 }
 
-/* The table, and the index head as it lies in the index object: there is one form of it. */
+/* Writes the table, and the index head with the same bytes as in the index object. */
 static int write_front(struct boot_writer *w, struct dlf_manifest *manifest, struct dlf_err *err)
 {
     const struct dlf_boot_table *t = &w->table;
@@ -125,7 +125,7 @@ static int write_front(struct boot_writer *w, struct dlf_manifest *manifest, str
     return written < 0 ? store_write_failed(w->store, &w->object, -written, err) : rc;
 }
 
-/* What comes before the chunks; then the digest of all, and the name. */
+/* Writes table and head; then hashes the whole object and gives it its name. */
 static int finish(struct boot_writer *w, struct dlf_manifest *manifest, struct dlf_err *err)
 {
     char path[DLF_OBJECT_PATH_MAX];
@@ -163,7 +163,7 @@ static int write_object(struct boot_writer *w, struct dlf_manifest *manifest, st
     return rc;
 }
 
-/* How many of the first chunks fit, however little they shrink. */
+/* The number of first chunks that fit even if none of them shrinks. */
 static uint32_t count_fitting(const struct boot_writer *w, const struct profile_order *order)
 {
     uint64_t room = DLF_BOOT_MAX - DLF_BOOT_TABLE_MAX - w->table.head_size;
@@ -178,7 +178,7 @@ static uint32_t count_fitting(const struct boot_writer *w, const struct profile_
     return count;
 }
 
-/* Moves what does not fit from boot to the front of later, and cuts later. */
+/* Moves the chunks that do not fit from boot to the front of later, and cuts later. */
 static int fit(struct boot_writer *w, struct profile_order *order, struct dlf_err *err)
 {
     uint32_t count = count_fitting(w, order);

@@ -1,6 +1,6 @@
 /*
- * Writes a boot pack: its table, the index head, and chunks of an image that is in the store,
- * encoded anew, in a given order.
+ * Writes a boot pack: its table, the index head, and chunks of a stored image in a given order. The
+ * chunks are encoded anew.
  *
  *      reader thread     the index's record of each chunk
  *      worker threads    the chunk out of its pack, checked; encoded, SHA-256
@@ -22,10 +22,10 @@ struct boot_options {
 };
 
 /*
- * What a boot pack cannot hold (DLF_BOOT_MAX, DLF_BOOT_TABLE_MAX) comes first in its list of later
- * chunks, with a warning; order is changed to what was written. The store must be locked.
- * Afterwards the object is durable, the manifest's boot fields are set, and
- * data_bytes says how much content it has.
+ * Chunks over the limits of a boot pack (DLF_BOOT_MAX, DLF_BOOT_TABLE_MAX) go to the front of its
+ * list of later chunks, with a warning; order is changed to match the written object. The store
+ * must be locked. Afterwards the object is durable, the manifest's boot fields are set, and
+ * data_bytes is the size of its content.
  */
 int boot_write(struct store *store, const struct stored_index *index, struct profile_order *order,
                const struct boot_options *options, struct dlf_manifest *manifest,

@@ -1,4 +1,4 @@
-/* What reader, workers and writer do for an image. */
+/* The reader, the workers and the writer of an image. */
 #include "chunker/build.h"
 
 #include <errno.h>

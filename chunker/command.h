@@ -1,6 +1,6 @@
 /*
- * The commands, and what they share. A command gets the arguments from its own name on, prints its
- * errors, and returns the program's exit status.
+ * The commands, and their shared helpers. A command gets the arguments from its own name on, prints
+ * its errors, and returns the program's exit status.
  */
 #ifndef DLFUSE_CHUNKER_COMMAND_H
 #define DLFUSE_CHUNKER_COMMAND_H
@@ -23,8 +23,8 @@ int command_gc(int argc, char **argv);
 int command_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * For a getopt_long return value that is no option of the command's: '?' or ':' with optopt and
- * argv as getopt left them. Returns EXIT_USAGE.
+ * For a getopt_long return value that is no option of the command: '?' or ':' with optopt and argv
+ * as getopt left them. Returns EXIT_USAGE.
  */
 int command_bad_option(int value, char **argv);
 

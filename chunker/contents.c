@@ -1,5 +1,6 @@
-/* libblkid is asked for superblocks first: a file system in front of a partition table is one, and
- * an ISO image has both. Then for partitions, then the table of formats. */
+/* Asks libblkid for superblocks first: a file system in front of a partition table counts as a file
+ * system, and an ISO image has both. Then asks for partitions, then searches the table of formats.
+ */
 #include "chunker/contents.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static const struct {
     {0x202, 4, "HdrS", "Linux kernel", "an image of a root file system is wanted"},
 };
 
-/* Of what libblkid names. */
+/* Advice for types that libblkid names. */
 static const struct {
     const char *type;
     const char *name; /* NULL: as libblkid calls it */
@@ -120,8 +121,8 @@ static void set_type(struct contents *contents, const char *type)
     set_other(contents, type, "copy its files into an ext4, xfs, squashfs or erofs");
 }
 
-/* A file system that nodes mount counts before all else: old signatures of RAIDs stay at ends of
- * disks, and the kernel does not look at them either. */
+/* A file system that nodes mount comes before all else: old RAID signatures stay at ends of disks,
+ * and the kernel does not look at them either. */
 static void look_at_superblocks(struct contents *contents, blkid_probe probe)
 {
     const char *type;
@@ -200,7 +201,7 @@ int contents_look(struct contents *contents, int fd, const char *path, uint64_t 
     if (contents->kind == CONTENTS_UNKNOWN)
         look_at_partitions(contents, probe);
     blkid_free_probe(probe);
-    /* A file system that was cut off early is none for libblkid. */
+    /* libblkid does not recognise a file system that was cut off early. */
     enum filesystem filesystem = filesystem_detect(start, size);
     if (contents->kind == CONTENTS_UNKNOWN && filesystem != FS_UNKNOWN &&
         filesystem_bytes(filesystem, start, size) > size_bytes) {

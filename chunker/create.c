@@ -21,7 +21,7 @@ struct create {
     struct signer signer;
     struct contents contents;
     bool changed;      /* a new version was published */
-    bool signed_again; /* the version that is there got other signatures */
+    bool signed_again; /* the existing version got other signatures */
     struct dlf_manifest manifest;
     struct dlf_sha256 manifest_digest;
     double seconds;
@@ -50,7 +50,7 @@ static int read_previous(struct create *c, const struct store *store, struct dlf
     return 1;
 }
 
-/* Those that were given, or those of the version before. */
+/* The mirrors of the arguments, or those of the version before. */
 static void choose_mirrors(const struct create_options *o, const struct dlf_manifest *previous,
                            struct dlf_manifest *manifest)
 {
@@ -203,7 +203,8 @@ static void print_summary(const struct create *c, const struct build_result *r)
     print_boot(c);
 }
 
-/* What nodes will make of it, where that is not what most want. */
+/* Warns when nodes cannot mount the contents, or mount them in a way that most users do not want.
+ */
 static void warn_of_contents(const struct create *c)
 {
     if (c->contents.kind == CONTENTS_UNKNOWN && !c->options.force)
@@ -243,7 +244,7 @@ static int create_in(struct create *c, struct input *input, struct build_result 
     return rc;
 }
 
-/* Takes the partition that was asked for. */
+/* Selects the partition that the arguments name. */
 static int choose_partition(const struct create *c, struct input *input, struct dlf_err *err)
 {
     uint64_t start_bytes;
@@ -260,7 +261,7 @@ static int choose_partition(const struct create *c, struct input *input, struct 
     return rc;
 }
 
-/* What it is, and whether nodes can boot from it. */
+/* Looks at the contents; refuses them when nodes cannot boot from them. */
 static int look_at_contents(struct create *c, struct input *input, struct dlf_err *err)
 {
     char partitions[320] = "";
@@ -284,7 +285,7 @@ static int look_at_contents(struct create *c, struct input *input, struct dlf_er
                : rc;
 }
 
-/* Everything behind the arguments. */
+/* All of create, except for the arguments. */
 static int create(struct create *c, struct build_result *result, struct dlf_err *err)
 {
     struct input input;

@@ -27,7 +27,7 @@ void create_boot_free(struct create_boot *boot)
     profile_free(&boot->traces);
 }
 
-/* Nothing was asked for and nothing changed: the boot pack that is there stays, if it is whole. */
+/* When the arguments ask for nothing and the index is unchanged, an intact boot pack stays. */
 static bool keep_previous(struct create_boot *boot, const struct store *store,
                           const struct create_options *options, const struct dlf_manifest *previous,
                           struct dlf_manifest *manifest)

@@ -1,6 +1,6 @@
 /*
- * The boot pack of a version that create has just stored: whose profile it follows, and whether the
- * one that is there will do.
+ * The boot pack of a version that create has just stored. Chooses its profile, or keeps the
+ * existing boot pack.
  */
 #ifndef DLFUSE_CHUNKER_CREATE_BOOT_H
 #define DLFUSE_CHUNKER_CREATE_BOOT_H
@@ -15,22 +15,23 @@
 #include "format/manifest.h"
 
 struct create_boot {
-    struct profile traces;        /* that the arguments name; create_boot_read */
-    bool mapped;                  /* a profile was looked for in the image: counts says how well */
-    bool carried;                 /* it came from the version before */
+    struct profile traces;        /* the traces that the arguments name; create_boot_read */
+    bool mapped;                  /* a profile was matched with the image: counts has the result */
+    bool carried;                 /* the profile came from the version before */
     struct profile_counts counts; /* zero otherwise */
     uint32_t chunks;              /* in the boot pack */
     uint32_t later;
     uint64_t data_bytes;
 };
 
-/* Reads the traces that the options name, before anything takes long. */
+/* Reads the traces that the options name. Call it before any long work. */
 int create_boot_read(struct create_boot *boot, const struct create_options *options,
                      struct dlf_err *err);
 
 /*
- * Makes the boot pack of manifest, whose index is in the store, and sets its boot fields; they stay
- * zero when there is no profile. previous: the version before, or NULL. The store must be locked.
+ * Makes the boot pack of manifest and sets the manifest's boot fields; they stay zero without a
+ * profile. The index must be in the store. previous: the version before, or NULL. The store must be
+ * locked.
  */
 int create_boot_make(struct create_boot *boot, struct store *store,
                      const struct create_options *options, const struct dlf_manifest *previous,

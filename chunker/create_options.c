@@ -1,4 +1,4 @@
-/* Reads argv by getopt_long. Levels are looked at last: their range depends on the codec. */
+/* Reads argv with getopt_long. Levels are checked last: their range depends on the codec. */
 #include "chunker/create_options.h"
 
 #include <getopt.h>
@@ -13,7 +13,7 @@
 /* 9999-12-31T23:59:59Z, the last second that a manifest can say. */
 #define CREATED_MAX UINT64_C(253402300799)
 
-/* What is used when nothing is said. */
+/* The default levels. */
 #define LZ4_LEVEL 1
 #define ZSTD_LEVEL 3
 #define BOOT_LZ4_LEVEL 12
@@ -52,10 +52,10 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* What argv said, before all of it is known. */
+/* Values of argv that are checked when all arguments are known. */
 struct parsing {
     struct create_options *options;
-    const char *level; /* NULL: nothing */
+    const char *level; /* NULL: not given */
     const char *boot_level;
 };
 

@@ -12,15 +12,15 @@
 #define CREATE_PROFILES_MAX 64
 
 struct create_options {
-    const char *store_path; /* borrowed from argv, as the others */
+    const char *store_path; /* borrowed from argv, like all pointers here */
     const char *name;
     const char *image_path;
-    const char *partition;                     /* number or name; NULL: the image is all of it */
-    bool force;                                /* whatever it holds */
+    const char *partition;                     /* number or name; NULL: all of the input */
+    bool force;                                /* any contents are fine */
     const char *profiles[CREATE_PROFILES_MAX]; /* traces */
     unsigned profile_count;
     bool profile_none; /* no boot pack, also when the version before has one */
-    bool boot_chosen;  /* how the boot pack is encoded was said */
+    bool boot_chosen;  /* the arguments chose the boot pack's codec or level */
     enum dlf_codec boot_codec;
     int boot_level;
     struct build_options build;
@@ -33,7 +33,7 @@ struct create_options {
     uint64_t created; /* seconds since 1970; SOURCE_DATE_EPOCH makes the manifest reproducible */
 };
 
-/* EXIT_OK, or EXIT_USAGE with a line said. */
+/* EXIT_OK, or EXIT_USAGE after an error line. */
 int create_options_parse(struct create_options *options, int argc, char **argv);
 
 #endif

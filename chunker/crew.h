@@ -1,7 +1,7 @@
 /*
- * The threads that push chunks through a queue: one that fills jobs (the reader), workers, and the
- * calling thread that gets them back in order (the writer). Bounds their number and memory, and
- * sees to it that the first error wins and ends everybody's work.
+ * The threads that push chunks through a queue: the reader fills jobs, workers process them, and
+ * the calling thread (the writer) gets them back in order. Bounds their number and memory. The
+ * first error wins and stops all threads.
  */
 #ifndef DLFUSE_CHUNKER_CREW_H
 #define DLFUSE_CHUNKER_CREW_H
@@ -22,8 +22,9 @@ struct crew {
 };
 
 /*
- * What each does until there is no more: the reader reserves and submits, then ends the queue; a
- * worker takes and is done; the writer collects and releases. A failure goes to crew_fail.
+ * Each function runs until its jobs are over. The reader reserves and submits, then ends the queue;
+ * a worker takes a job and marks it done; the writer collects and releases. A failure goes to
+ * crew_fail.
  */
 struct crew_work {
     void (*read)(void *context);

@@ -6,7 +6,7 @@
 #include "format/digest.h"
 #include "format/limits.h"
 
-/* A block whose last bytes are zero is taken for the end of a file. */
+/* A block with this many zero bytes at its end counts as the end of a file. */
 #define TAIL_BYTES 64
 
 /* FastCDC's normalisation: this many bits harder before the average, easier after it. */
@@ -76,7 +76,7 @@ static uint32_t cut_blocks(const struct cutter *cutter, const uint8_t *data, uin
     return most;
 }
 
-/* Runs the gear hash over data[from, to); where a chunk ends, or 0. *hash is carried on. */
+/* Runs the gear hash over data[from, to). Returns the chunk's end, or 0. *hash is carried on. */
 static uint32_t gear_scan(const struct cutter *cutter, const uint8_t *data, uint32_t from,
                           uint32_t to, unsigned shift, uint64_t *hash)
 {
@@ -92,8 +92,8 @@ static uint32_t gear_scan(const struct cutter *cutter, const uint8_t *data, uint
 
 static uint32_t cut_bytes(const struct cutter *cutter, const uint8_t *data, uint32_t most)
 {
-    /* A bit of the hash depends on at most the last 64 bytes, so those before the minimum are not
-     * looked at. */
+    /* A bit of the hash depends on at most the last 64 bytes, so bytes before the minimum are not
+     * scanned. */
     uint64_t hash = 0;
     uint32_t middle = most < cutter->average_bytes ? most : cutter->average_bytes;
     uint32_t end = gear_scan(cutter, data, cutter->min_bytes, middle, cutter->early_shift, &hash);

@@ -1,11 +1,11 @@
 /*
- * Where chunks end. A cutter looks only at the content of one run (image data between two holes,
- * or from the last cut on) and never at offsets, read sizes or threads: the same bytes give the
- * same cuts wherever they lie, which is what makes updates cheap.
+ * Decides where chunks end. A cutter looks only at the content of one run (image data between two
+ * holes, or from the last cut on) and never at offsets, read sizes or threads. So the same bytes
+ * give the same cuts wherever they lie, and updates are cheap.
  *
  * Two kinds behind one call:
  *   blocks  for data that lies on 4 KiB blocks (ext4, xfs, plain erofs): a chunk ends after a block
- *           whose XXH3 meets a mask, or whose last 64 bytes are zero (a file's tail), once the
+ *           with an XXH3 that meets a mask or 64 zero bytes at its end (a file's tail), once the
  *           minimum is reached.
  *   bytes   for data compressed inside (squashfs, erofs -z), where one changed byte moves all that
  *           follow: FastCDC (Xia et al., ATC'16) with normalised chunking, at byte granularity.

@@ -1,5 +1,5 @@
-/* Open addressing with linear probing in each shard, at most three quarters full. Nothing is ever
- * removed, so a walk meets equal tags in the order in which they came. */
+/* Open addressing with linear probing in each shard, at most three quarters full. Entries are never
+ * removed, so a walk meets equal tags in the order in which they were added. */
 #include "chunker/dedup.h"
 
 #include <errno.h>

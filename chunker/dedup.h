@@ -1,7 +1,7 @@
 /*
- * Which chunks are known: a compact multimap from XXH3 of content to a 32-bit chunk number, eight
- * bytes an entry. It keeps only 40 bits of the hash: a candidate is a hint, to be confirmed by its
- * record (all 64 bits and the length) and then by its bytes.
+ * The known chunks: a compact multimap from the XXH3 of content to a 32-bit chunk number, eight
+ * bytes an entry. It keeps only 40 bits of the hash, so a candidate is a hint. The caller confirms
+ * it by its record (all 64 bits and the length) and then by its bytes.
  *
  * Split into shards that grow one by one, so that growing never needs the table twice. One thread
  * while chunks are added; then any number of readers.
@@ -13,11 +13,11 @@
 
 #define DEDUP_NONE UINT32_MAX
 
-/* Entries kept at most: 64 MiB of them, 256 GiB of 64 KiB chunks. Later ones are not remembered,
- * and so are stored again when they come again. */
+/* Most entries: 64 MiB of them, 256 GiB of 64 KiB chunks. Later chunks are not remembered: when
+ * their content occurs again, it is stored again. */
 #define DEDUP_ENTRIES_MAX ((uint32_t)4 << 20)
 
-/* Candidates worth a look for one hash: more come only from an image made to collide. */
+/* Candidates tried for one hash: only an image made to collide has more. */
 #define DEDUP_CANDIDATES_MAX 8
 
 struct dedup_entry {

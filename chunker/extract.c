@@ -1,4 +1,4 @@
-/* dlfuse-chunker extract: an image out of its chunks, every one checked. */
+/* dlfuse-chunker extract: writes an image from its chunks, and checks every one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -18,7 +18,7 @@
 
 #define ZERO_BYTES 65536
 
-/* Where the image goes: a new file that gets its name last, or standard output. */
+/* The destination: a new file that gets its name last, or standard output. */
 struct output {
     const char *path;
     char *temp_path; /* NULL for standard output */
@@ -64,7 +64,7 @@ static int output_failed(const struct output *out, int code, struct dlf_err *err
                     out->temp_path ? out->path : "standard output", strerror(code));
 }
 
-/* Standard output: zeros up to offset. */
+/* Writes zeros up to offset to standard output. */
 static int output_zeros(struct output *out, uint64_t offset)
 {
     static const uint8_t zeros[ZERO_BYTES];
@@ -101,7 +101,7 @@ static int sync_parent(const char *path)
     return rc;
 }
 
-/* Size, fsync, name. */
+/* Sets the size, syncs, and gives the file its name. */
 static int output_finish(struct output *out, uint64_t image_size, struct dlf_err *err)
 {
     int rc = 0;
@@ -115,7 +115,7 @@ static int output_finish(struct output *out, uint64_t image_size, struct dlf_err
     return rc < 0 ? output_failed(out, -rc, err) : 0;
 }
 
-/* failed: the file so far goes away. */
+/* failed: removes the incomplete file. */
 static void output_close(struct output *out, bool failed)
 {
     if (!out->temp_path)

@@ -22,8 +22,8 @@
 /*
  * Bits of feature_incompat that only images with compressed files have: zero padding of compressed
  * blocks 0x1 (mkfs clears it when compression is off), compression configurations 0x2, tails packed
- * into inodes 0x10, fragments or dedup of compressed extents 0x20. Images made with the legacy
- * layout of 2019 (-E legacy-compress) set none of these and are taken for plain: --cut bytes helps.
+ * into inodes 0x10, fragments or dedup of compressed extents 0x20. Images with the legacy layout of
+ * 2019 (-E legacy-compress) set none of these and count as plain: --cut bytes helps.
  */
 #define EROFS_INCOMPAT_COMPRESSED UINT32_C(0x33)
 
@@ -53,7 +53,7 @@ static uint32_t big32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* count blocks of 1 << bits; 0 when no such number can be right. */
+/* Bytes of count blocks of 1 << bits; 0 when these numbers are impossible. */
 static uint64_t in_blocks(uint64_t count, uint32_t bits)
 {
     return bits < 32 && count <= UINT64_MAX >> 1 >> bits ? count << bits : 0;

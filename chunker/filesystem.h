@@ -1,5 +1,4 @@
-/* Which filesystem an image holds, as far as that decides how it is cut, and how long it is. Pure.
- */
+/* Detects an image's filesystem, to choose the cut kind and to know its length. Pure. */
 #ifndef DLFUSE_CHUNKER_FILESYSTEM_H
 #define DLFUSE_CHUNKER_FILESYSTEM_H
 
@@ -16,16 +15,17 @@ enum filesystem { FS_UNKNOWN, FS_EXT, FS_XFS, FS_SQUASHFS, FS_EROFS, FS_EROFS_CO
 
 enum filesystem filesystem_detect(const uint8_t *start, size_t size);
 
-/* How long it is by its superblock; 0 when size is below FILESYSTEM_LOOK_BYTES, or it cannot be. */
+/* Its length by its superblock; 0 when size is below FILESYSTEM_LOOK_BYTES, or the length is
+ * impossible. */
 uint64_t filesystem_bytes(enum filesystem filesystem, const uint8_t *start, size_t size);
 
-/* An ext4 whose journal is to be replayed, as after a power cut. */
+/* True for an ext4 with a journal to replay, as after a power cut. */
 bool filesystem_journal_dirty(enum filesystem filesystem, const uint8_t *start, size_t size);
 
 /* "ext4", "squashfs", ...; "unknown". */
 const char *filesystem_name(enum filesystem filesystem);
 
-/* What --cut auto means for it. */
+/* The kind that --cut auto chooses for it. */
 enum cut_kind filesystem_cut(enum filesystem filesystem);
 
 #endif

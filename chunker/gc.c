@@ -1,12 +1,13 @@
 /*
  * dlfuse-chunker gc: deletes the objects that no kept version reaches.
  *
- * Under the store's lock, so that no create adds a version of what is about to go. What was written
- * lately stays in any case: where the lock does not reach (a store on a network file system, a copy
- * under way), a running writer's objects are young.
+ * It holds the store's lock, so that no create adds a version with objects that are about to go.
+ * Objects that were written lately always stay: where the lock does not reach (a store on a network
+ * file system, a copy under way), a running writer's objects are young.
  *
- * Pointers go before what they point to, and are durable as gone: manifests, then indexes and boot
- * packs, then packs. Ended at any point, no manifest is left that names what is not there.
+ * Pointers go before their targets: manifests, then indexes and boot packs, then packs. Each
+ * deletion is durable before the next kind. So gc may end at any point: no remaining manifest names
+ * a missing object.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,7 @@ struct gc {
     struct versions versions;
     struct reach reach;
     struct json json;
-    int64_t young_from; /* what was written after this time stays */
+    int64_t young_from; /* files written after this time stay */
     uint64_t damages;
     uint64_t kept_versions;
     uint64_t deleted[REACH_KINDS];
@@ -58,7 +59,7 @@ static void report_damage(void *context, const char *line)
         printf("%s\n", line);
 }
 
-/* What the kept versions reach. A version whose packs are not known is a damage. */
+/* Finds the objects that the kept versions reach. A version with unknown packs is a damage. */
 static int find_reach(struct gc *gc, struct dlf_err *err)
 {
     for (size_t i = 0; i < gc->versions.count; i++) {
@@ -82,7 +83,8 @@ static int find_reach(struct gc *gc, struct dlf_err *err)
     return 0;
 }
 
-/* An image that was taken back, or whose NAME.dlfuse was lost: nobody said that it may go. */
+/* Notes each image without NAME.dlfuse: withdrawn or lost. Its newest version stays until the
+ * administrator removes that manifest. */
 static void say_without_current(const struct gc *gc)
 {
     const struct version *items = gc->versions.items;
@@ -102,7 +104,7 @@ static void say_without_current(const struct gc *gc)
     }
 }
 
-/* Deletes a file, unless it is young or no file, or only says so. */
+/* Deletes a file (or only reports that, in a dry run), unless it is young or not a regular file. */
 static int delete_file(struct gc *gc, const char *path, uint64_t *count, struct dlf_err *err)
 {
     struct stat st;
@@ -133,8 +135,8 @@ static bool is_temporary(const char *name)
     return strncmp(name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
 }
 
-/* One directory: objects that are not reached, and what killed runs left. kind: REACH_KINDS for the
- * store itself. */
+/* Sweeps one directory: unreached objects, and the remains of killed runs. kind: REACH_KINDS for
+ * the store itself. */
 static int sweep(struct gc *gc, enum reach_kind kind, struct dlf_err *err)
 {
     const char *directory = kind < REACH_KINDS ? reach_kind_names[kind] : NULL;
@@ -142,7 +144,7 @@ static int sweep(struct gc *gc, enum reach_kind kind, struct dlf_err *err)
     struct store_list names;
     struct dlf_sha256 digest;
     int rc = store_list(&gc->store, directory, &names, err);
-    if (rc == -ENOENT && kind == REACH_BOOT) /* a store from before there were any */
+    if (rc == -ENOENT && kind == REACH_BOOT) /* a store older than boot packs */
         return 0;
     if (rc < 0)
         return rc;

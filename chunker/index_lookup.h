@@ -1,6 +1,6 @@
 /*
- * Single records of a stored index, by number. Keeps the last page, so that numbers in order cost
- * little. One thread.
+ * Reads single records of a stored index, by number. Keeps the last page, so consecutive numbers
+ * cost little. One thread.
  */
 #ifndef DLFUSE_CHUNKER_INDEX_LOOKUP_H
 #define DLFUSE_CHUNKER_INDEX_LOOKUP_H

@@ -1,4 +1,4 @@
-/* Pages to a temporary file, then head and pages to the object. */
+/* Pages go to a temporary file, then head and pages to the object. */
 #include "chunker/index_writer.h"
 
 #include <errno.h>

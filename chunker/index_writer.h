@@ -1,6 +1,6 @@
 /*
- * Builds an index object. Records go to a temporary file page by page, so memory stays small
- * however large the image is; the head, which comes first in the object, is known last.
+ * Builds an index object. Records go to a temporary file page by page: memory stays small for any
+ * size of image, and the head, which comes first in the object, is known last.
  *
  * One thread.
  */
@@ -35,7 +35,7 @@ void index_writer_free(struct index_writer *writer);
 int index_writer_add(struct index_writer *writer, const struct dlf_record *record,
                      struct dlf_err *err);
 
-/* Reads back record number number, which was added. */
+/* Reads back record number number, which must have been added. */
 int index_writer_read(struct index_writer *writer, uint64_t number, struct dlf_record *record,
                       struct dlf_err *err);
 

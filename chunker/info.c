@@ -1,4 +1,5 @@
-/* dlfuse-chunker info: what an image takes, and what it shares with the store's other images. */
+/* dlfuse-chunker info: the size of an image, and the part that it shares with the store's other
+ * images. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -35,7 +36,7 @@ struct info {
     struct stored_index index;
     struct stored_boot boot; /* its table is empty when the image has none */
     struct pack_set packs;
-    const uint32_t *numbers; /* of the index being read: its packs' numbers in the set */
+    const uint32_t *numbers; /* pack numbers in the set, for the index being read */
     struct place *places;    /* sorted, each once */
     size_t place_count;
     uint64_t codec_records[256];
@@ -110,7 +111,7 @@ static void sort_places(struct info *info)
     info->place_count = kept;
 }
 
-/* Reads one other image; when it cannot be read it only counts as sharing nothing. */
+/* Reads one other image; an unreadable one counts as sharing nothing. */
 static void read_other(struct info *info, const struct store *store, const char *name)
 {
     struct dlf_manifest manifest;

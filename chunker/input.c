@@ -1,5 +1,5 @@
-/* Opens and reads the image. Owns its descriptor; entered by the reader thread (and once at the
- * start and end by the main thread, when no other runs). */
+/* Opens and reads the image. Owns its descriptor. The reader thread enters, and at the start and
+ * the end the main thread, when no other runs. */
 #include "chunker/input.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "chunker/io.h"
 #include "format/limits.h"
 
-/* Whether SEEK_DATA works, seen by trying: a filesystem without holes says that all is data. */
+/* True when SEEK_DATA works. A filesystem without holes reports that all is data. */
 static bool tries_seek_data(int fd)
 {
     return lseek(fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
@@ -112,7 +112,7 @@ ssize_t input_peek(struct input *in, const uint8_t **data, size_t size, struct d
     return n;
 }
 
-/* What was peeked at, then what comes. */
+/* Returns peeked bytes first, then reads on. */
 static ssize_t read_on(struct input *in, uint8_t *data, size_t size)
 {
     size_t part = in->peeked_bytes - in->peeked_used;

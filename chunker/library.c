@@ -112,8 +112,8 @@ static int number_packs(struct library *library, struct library_source *source)
 }
 
 /*
- * Adds one image. An image that is only partly readable stays as far as it was read: what is in the
- * table was checked, and is checked again when used. -ENOMEM.
+ * Adds one image. A partly readable image stays as far as it was read: entries of the table were
+ * checked, and are checked again when used. -ENOMEM.
  */
 static int load_image(struct library *library, const char *name, struct library_reader *reader)
 {

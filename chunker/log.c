@@ -1,4 +1,4 @@
-/* Messages and the progress line. Owns the log's state: quiet, and what the line shows. */
+/* Messages and the progress line. Owns the log's state: quiet, and the values of the line. */
 #include "chunker/log.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /*
- * What the program says to a person: messages and the progress line, on stderr.
+ * Messages to the user and the progress line, on stderr.
  *
- * One line each, begun with the program's name. Any thread may call these; nothing here blocks but
- * the write itself. The only mutable file-scope state of the program lives behind this header.
+ * One line each, which begins with the program's name. Any thread may call these; only the write
+ * itself can block. The program's only mutable file-scope state lives behind this header.
  */
 #ifndef DLFUSE_CHUNKER_LOG_H
 #define DLFUSE_CHUNKER_LOG_H
@@ -14,7 +14,7 @@
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* What is good to know; not printed after log_quiet(true). */
+/* For information; not printed after log_quiet(true). */
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_quiet(bool quiet);
 
@@ -22,10 +22,10 @@ void log_quiet(bool quiet);
  * not known. */
 void log_progress_start(const char *what, uint64_t total_bytes);
 
-/* Where the work is now. Cheap: draws at most ten times a second. One thread at a time. */
+/* Reports the work done so far. Cheap: draws at most ten times a second. One thread at a time. */
 void log_progress(uint64_t done_bytes);
 
-/* Takes the line away. */
+/* Removes the line. */
 void log_progress_stop(void);
 
 #endif

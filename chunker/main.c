@@ -183,7 +183,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    /* A reader that goes away is an error to report, not a death. */
+    /* A closed pipe is then an error to report, and does not kill the program. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
         return command_usage("a command is needed: create, verify, extract, info, gc or sign");

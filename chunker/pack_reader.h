@@ -1,6 +1,6 @@
 /*
- * Reads stored chunks from the store's packs and checks them: the digest of the stored bytes
- * before they are decoded, the XXH3 of the content after that. Keeps some packs open.
+ * Reads stored chunks from the store's packs and checks them: the digest of the stored bytes before
+ * decoding, the XXH3 of the content afterwards. Keeps some packs open.
  *
  * One reader per thread.
  */
@@ -41,8 +41,8 @@ int pack_reader_read(struct pack_reader *reader, const struct dlf_index_pack *pa
                      const struct dlf_record *record, struct dlf_err *err);
 
 /*
- * The checks alone, on stored bytes that the caller has: -EBADMSG or -ENOTSUP, the reason without
- * the pack in err. content has room for record->length.
+ * The checks alone, on stored bytes in the caller's memory. -EBADMSG or -ENOTSUP; err has the
+ * reason, without the pack. content has room for record->length.
  */
 int chunk_check(struct dlf_decoder *decoder, const struct dlf_record *record, const uint8_t *stored,
                 uint8_t *content, struct dlf_err *err);

@@ -1,6 +1,6 @@
 /*
- * Packs, each once, numbered in the order in which they were first seen. Numbers stay valid as the
- * set grows. One thread while packs are added; then any number of readers.
+ * A set of packs, numbered in the order in which they were added. Numbers stay valid as the set
+ * grows. One thread while packs are added; then any number of readers.
  */
 #ifndef DLFUSE_CHUNKER_PACK_SET_H
 #define DLFUSE_CHUNKER_PACK_SET_H

@@ -6,7 +6,7 @@
  *      BUILDING  the owner appends                owner closes it    -> CLOSED
  *      CLOSED    read-only, waits for a thread    a thread takes it  -> SEALING
  *      SEALING   read-only, in a thread's hands   the thread is done -> FREE
- * At most one buffer is BUILDING. Threads take packs in the order of their numbers, but may be done
+ * At most one buffer is BUILDING. Threads take packs in the order of their numbers, but may finish
  * in any order.
  *
  * The lock guards the states, packs[] and error. The bytes of a buffer that is BUILDING are the
@@ -50,11 +50,11 @@ struct packer {
     uint32_t pack_room;
     uint32_t sealed_count; /* in any order */
     bool stopping;
-    int error; /* negative errno of a thread; then they only empty buffers */
+    int error; /* negative errno of a thread; all threads then only empty buffers */
     struct dlf_err error_text;
 };
 
-/* Puts one pack into the store, unless it is there: a killed run may have left it. */
+/* Writes one pack to the store, unless it is there: a killed run may have left it. */
 static int seal(struct store *store, const struct buffer *buffer, struct dlf_sha256 *digest,
                 struct dlf_err *err)
 {
@@ -114,7 +114,7 @@ static void *sealing_thread(void *context)
     return NULL;
 }
 
-/* As many threads as can be had; one will do. */
+/* Starts as many threads as possible; one suffices. */
 static bool start_threads(struct packer *packer)
 {
     while (packer->thread_count < PACKER_THREADS &&

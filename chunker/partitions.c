@@ -9,7 +9,7 @@
 #include "chunker/probe.h"
 #include "format/bytes.h"
 
-/* libblkid counts in these, whatever the disk's sectors are. */
+/* libblkid's unit, for any sector size of the disk. */
 #define SECTOR_BYTES 512
 
 /* The partition table of fd; *probe owns it. NULL when there is none. */
@@ -99,7 +99,7 @@ static bool has_name(blkid_partition partition, int fd, const char *wanted)
     return inside.label[0] && strcmp(inside.label, wanted) == 0;
 }
 
-/* How many partitions have that name or label; *found gets the last one. */
+/* The number of partitions with that name or label; *found gets the last one. */
 static unsigned find_by_name(blkid_partlist list, int fd, const char *wanted,
                              blkid_partition *found)
 {

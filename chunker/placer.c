@@ -1,4 +1,4 @@
-/* One chunk after the other. Entered by the writer (main) thread only. */
+/* Places one chunk after the other. Only the writer (main) thread enters. */
 #include "chunker/placer.h"
 
 #include <errno.h>
@@ -64,7 +64,7 @@ static uint32_t add_pack(struct placer *placer, bool is_new, uint32_t number)
     return placer->counts.packs++;
 }
 
-/* The library has it: its record, with the pack number of this index. */
+/* Places a chunk that the library has: its record, with the pack number of this index. */
 static int place_library(struct placer *placer, const struct job *job, struct dlf_record *record)
 {
     uint32_t *number = &placer->library_packs[job->record.pack];

@@ -1,7 +1,7 @@
 /*
- * Decides for each chunk, in image order, where its bytes are: in the library, earlier in this
- * image, or in a new pack; and writes the index. Deciding in order, on one thread, is what makes
- * the result independent of the number of workers.
+ * Finds a place for each chunk's bytes, in image order: in the library, earlier in this image, or
+ * in a new pack. Writes the index. One thread decides in order, so the result does not depend on
+ * the number of workers.
  */
 #ifndef DLFUSE_CHUNKER_PLACER_H
 #define DLFUSE_CHUNKER_PLACER_H
@@ -27,7 +27,7 @@ struct placer_counts {
     uint64_t new_bytes;    /* stored bytes of the new chunks: the size of all new packs */
     uint64_t stored_bytes; /* of the whole image, each stored chunk once */
     uint32_t new_packs;
-    uint32_t packs; /* that the index uses */
+    uint32_t packs; /* packs that the index uses */
 };
 
 struct placer {

@@ -5,8 +5,8 @@
 #include <blkid.h>
 #include <stdint.h>
 
-/* Of size_bytes of fd from start_bytes on; size_bytes 0: all of it. The caller frees it with
- * blkid_free_probe; fd stays the caller's. NULL: no memory, or fd cannot be looked at. */
+/* Probes size_bytes of fd from start_bytes on; size_bytes 0: up to the end. The caller frees it
+ * with blkid_free_probe; fd stays the caller's. NULL: no memory, or libblkid cannot read fd. */
 static inline blkid_probe probe_open(int fd, uint64_t start_bytes, uint64_t size_bytes)
 {
     blkid_probe probe = blkid_new_probe();

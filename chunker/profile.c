@@ -1,4 +1,5 @@
-/* Reads traces and boot packs. Lines are format/trace.h's; here is what a whole trace must be. */
+/* Reads traces and boot packs. format/trace.h checks single lines; this file checks the whole
+ * trace. */
 #include "chunker/profile.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ static int read_open_file(int fd, char **text, size_t *size, struct dlf_err *err
     return 0;
 }
 
-/* The whole file; the caller frees it. */
+/* Reads the whole file; the caller frees it. */
 static int read_file(const char *path, char **text, size_t *size, struct dlf_err *err)
 {
     struct dlf_err why;
@@ -129,8 +130,7 @@ static int read_file(const char *path, char **text, size_t *size, struct dlf_err
     return rc < 0 ? dlf_fail(err, -rc, "cannot read the trace %s: %s", path, why.msg) : 0;
 }
 
-/* Takes over what was read, or drops it when rc says that it is not whole. Returns rc or -ENOMEM.
- */
+/* Keeps the trace that was read, or drops it when rc is an error. Returns rc or -ENOMEM. */
 static int keep_trace(struct profile *profile, struct reading *in, int rc, struct dlf_err *err)
 {
     if (rc == 0) {
@@ -168,7 +168,7 @@ int profile_add_file(struct profile *profile, const char *path, const char *name
     return rc < 0 ? dlf_fail(err, -rc, "%s: %s", path, why.msg) : 0;
 }
 
-/* The table's chunks as touches; those that come later are looked up in the index. */
+/* Adds the table's chunks as touches; its later chunks are looked up in the index. */
 static int take_table(struct reading *in, const struct dlf_boot_table *table,
                       struct index_lookup *lookup, struct dlf_err *err)
 {

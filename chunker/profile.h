@@ -1,9 +1,9 @@
 /*
- * A profile: what boots read, in which order. It comes from traces, one for each boot, or from the
- * boot pack of an image's version before, which counts as one trace.
+ * A profile: the chunks that boots read, in order. It comes from traces, one for each boot, or from
+ * the boot pack of the image's previous version, which counts as one trace.
  *
- * It speaks of content and of places in the image that was traced; profile_map.h finds both in
- * another version. One thread.
+ * It records content and places in the traced image; profile_map.h finds both in another version.
+ * One thread.
  */
 #ifndef DLFUSE_CHUNKER_PROFILE_H
 #define DLFUSE_CHUNKER_PROFILE_H
@@ -29,8 +29,8 @@ struct profile_touch {
 struct profile_trace {
     struct profile_touch *touches; /* in order of time */
     size_t count;
-    size_t boot_count; /* the first so many came before the machine was ready */
-    bool same_name;    /* of an image of this name: places mean something, not only content */
+    size_t boot_count; /* so many came before the machine was ready; they are first */
+    bool same_name;    /* of an image of this name: places count too, not only content */
 };
 
 /* All zero is an empty profile. */
@@ -40,16 +40,17 @@ struct profile {
 };
 
 /*
- * Adds the trace in a file. name: the image that the profile is for. A trace that never became
- * ready counts as before ready, all of it. -EBADMSG, -EFBIG, -ENOTSUP, -ENOMEM, or why it cannot be
- * read; err names the file and the line.
+ * Adds the trace in a file. name: the image that the profile is for. All of a trace that never
+ * became ready counts as before ready. -EBADMSG, -EFBIG, -ENOTSUP, -ENOMEM, or the error of reading
+ * the file; err names the file and the line.
  */
 int profile_add_file(struct profile *profile, const char *path, const char *name,
                      struct dlf_err *err);
 
 /*
- * Adds the boot pack that a manifest of the store names: its chunks, then the later ones, whose
- * places are in the index. -ENOENT or -EBADMSG when it or the index is missing or damaged.
+ * Adds the boot pack that a manifest of the store names: its chunks, then the later ones, with
+ * their places from the index. -ENOENT or -EBADMSG when the boot pack or the index is missing or
+ * damaged.
  */
 int profile_add_boot_pack(struct profile *profile, const struct store *store,
                           const struct dlf_manifest *manifest, struct dlf_err *err);

@@ -1,9 +1,9 @@
 /*
- * Memory goes with the profile, not with the image: the index is walked once and never held.
+ * Memory grows with the profile, not with the image: the index is walked once and never held.
  *
  * Keys with the same content lie together, sorted by place. Records come in image order, so the
- * record nearest to a key is the last one before it or the first one behind: as a record passes,
- * the keys between it and the one before get the nearer of the two, and no key is looked at twice.
+ * record nearest to a key is the last one before it or the first one behind. As a record passes,
+ * the keys between it and the previous record get the nearer of the two; no key is looked at twice.
  */
 #include "chunker/profile_map.h"
 
@@ -95,8 +95,8 @@ static bool same_content(const struct profile_key *a, const struct profile_key *
 }
 
 /*
- * The keys of a content (first is the first one) up to offset get the nearer of the last record and
- * this one; chunk is PROFILE_NOT_FOUND when there is no other record.
+ * Gives the keys of a content (first is the first one) up to offset the nearer of the last record
+ * and this one. chunk is PROFILE_NOT_FOUND when there is no other record.
  */
 static void assign(struct profile_map *map, struct profile_key *first, uint32_t chunk,
                    uint64_t offset)

@@ -1,6 +1,6 @@
 /*
- * A profile's chunks in an image: each is looked for by content first (length and XXH3, the nearest
- * place when there are several), then by place (the chunks that now lie where it was). One thread.
+ * Finds a profile's chunks in an image: by content first (length and XXH3, the nearest of several
+ * places), then by place (the chunks that now lie there). One thread.
  */
 #ifndef DLFUSE_CHUNKER_PROFILE_MAP_H
 #define DLFUSE_CHUNKER_PROFILE_MAP_H
@@ -16,7 +16,7 @@ struct profile_tally {
     uint64_t bytes;
 };
 
-/* Of the chunks that some trace read before it was ready, each counted once. */
+/* Counts the chunks that some trace read before it was ready, each once. */
 struct profile_counts {
     struct profile_tally content;  /* found by content */
     struct profile_tally position; /* found by place only */
@@ -26,15 +26,15 @@ struct profile_counts {
 /* A distinct touch of the profile. */
 struct profile_key {
     struct profile_touch touch;
-    uint32_t chunk; /* found by content; PROFILE_NOT_FOUND: not */
+    uint32_t chunk; /* found by content, or PROFILE_NOT_FOUND */
     bool boot;      /* some trace has it before ready */
     bool by_place;  /* some trace is of an image of the same name */
 
     size_t hit_first; /* the chunks that it stands for: hits from here on, so many */
     size_t hit_count;
 
-    /* Of the first key of those with the same content, while the index is walked. */
-    size_t next; /* the first one of them that lies behind the last record */
+    /* Used in the first key of a content, while the index is walked. */
+    size_t next; /* the content's first key that lies behind the last record */
     uint32_t last_chunk;
     uint64_t last_offset;
 };

@@ -1,4 +1,5 @@
-/* Votes, sorted by chunk; then chunks, sorted by rank. Whole numbers only: the same everywhere. */
+/* Sorts votes by chunk, then chunks by rank. Integers only: the result is the same on every
+ * machine. */
 #include "chunker/profile_merge.h"
 
 #include <errno.h>
@@ -51,8 +52,8 @@ static int compare_ranks(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A vote for each chunk that a touch of the trace stands for. Returns how many; counts only when
- * votes is NULL. */
+/* Writes a vote for each chunk that a touch of the trace stands for. Returns their number; only
+ * counts when votes is NULL. */
 static size_t vote(const struct profile_trace *trace, uint32_t number,
                    const struct profile_map *map, struct vote *votes)
 {
@@ -85,7 +86,7 @@ static size_t drop_repeated(struct vote *votes, size_t count)
     return kept;
 }
 
-/* Where the chunk of these votes comes. False: too few. ranks has room for count. */
+/* Finds the place of the chunk of these votes. False: too few votes. ranks has room for count. */
 static bool find_place(const struct vote *votes, size_t count, size_t traces, uint64_t *ranks,
                        struct place *place)
 {

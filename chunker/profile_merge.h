@@ -1,8 +1,9 @@
 /*
- * Several boots into one order. A chunk belongs to the boot when at least half of the traces read
- * it before they were ready: one trace or two, all that they have; more, what is not peculiar to
- * few machines. Its place is the median of where it came in them, each trace taken as long as 1.
- * What at least half of the traces read at some time, but not so many before ready, comes later.
+ * Merges several boots into one order. A chunk belongs to the boot when at least half of the traces
+ * read it before they were ready. With one trace or two that is every chunk read before ready; with
+ * more, chunks of only a few machines drop out. The chunk's place is the median of its places in
+ * these traces, each trace scaled to length 1. A chunk comes later when at least half of the traces
+ * read it at some time, but fewer of them before ready.
  */
 #ifndef DLFUSE_CHUNKER_PROFILE_MERGE_H
 #define DLFUSE_CHUNKER_PROFILE_MERGE_H
@@ -13,7 +14,7 @@
 #include "chunker/profile.h"
 #include "chunker/profile_map.h"
 
-/* Chunk numbers of the index that the map was made for, each at most once in both lists. */
+/* Chunk numbers of the map's index. Each is at most once in the two lists together. */
 struct profile_order {
     uint32_t *boot;
     size_t boot_count;

@@ -1,4 +1,5 @@
-/* The ring. One lock; counters of jobs ever reserved, taken and collected say where each one is. */
+/* The ring. One lock; counters of jobs ever reserved, taken and collected tell where each job is.
+ */
 #include "chunker/queue.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /*
- * What manifests reach: the objects that must stay, as sets of digests. An index's head names all
- * packs of its image, so nothing behind heads is read. One thread.
+ * The objects that manifests reach, and that must therefore stay, as sets of digests. An index's
+ * head names all packs of its image, so only heads are read. One thread.
  */
 #ifndef DLFUSE_CHUNKER_REACH_H
 #define DLFUSE_CHUNKER_REACH_H
@@ -12,7 +12,7 @@
 #include "format/digest.h"
 #include "format/manifest.h"
 
-/* The kinds, from what points to what is pointed to. */
+/* The kinds; objects point only to later kinds. */
 enum reach_kind { REACH_MANIFEST, REACH_INDEX, REACH_BOOT, REACH_PACK, REACH_KINDS };
 extern const char *const reach_kind_names[REACH_KINDS];
 
@@ -28,13 +28,13 @@ struct reach {
 };
 
 /*
- * Adds a manifest and what it reaches. When its index's head cannot be read, all but the packs are
- * added; returns why, with the index's name in err. -ENOMEM.
+ * Adds a manifest and the objects that it reaches. When its index's head cannot be read, all but
+ * the packs are added; returns that error, with the index's name in err. -ENOMEM.
  */
 int reach_add(struct reach *reach, const struct store *store, const struct dlf_manifest *manifest,
               const struct dlf_sha256 *digest, struct dlf_err *err);
 
-/* After all were added, before reach_has. */
+/* Call it after the last reach_add and before the first reach_has. */
 void reach_sort(struct reach *reach);
 
 bool reach_has(const struct reach *reach, enum reach_kind kind, const struct dlf_sha256 *digest);

@@ -1,4 +1,4 @@
-/* A growing array; sorting and thinning it out before it grows. */
+/* A growing array; it is sorted and freed of duplicates before it grows. */
 #include "chunker/reference.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static int compare(const void *a, const void *b)
     return x->record < y->record ? -1 : x->record > y->record;
 }
 
-/* All of a record but where it is: in the image, and which number its pack has. */
+/* A hash of all fields of a record but its place in the image and its pack number. */
 static uint32_t claim_of(const struct dlf_record *record)
 {
     struct dlf_record bare = *record;

@@ -1,6 +1,6 @@
 /*
- * References to stored chunks, from any number of indexes: an array that is sorted by place and
- * freed of duplicates now and then, so that many versions of an image cost little more than one.
+ * References to stored chunks, from any number of indexes. From time to time the array is sorted by
+ * place and its duplicates are dropped: many versions of an image cost little more than one.
  *
  * One thread.
  */
@@ -15,7 +15,7 @@
 struct reference {
     uint32_t pack;        /* the owner's number for the pack */
     uint32_t pack_offset; /* bytes */
-    uint32_t claim;       /* a hash of what the record says about the chunk */
+    uint32_t claim;       /* a hash of the record's fields about the chunk */
     uint32_t source;      /* the owner's number for the index */
     uint32_t record;      /* number in that index */
 };
@@ -32,10 +32,10 @@ struct reference_list {
 int reference_add(struct reference_list *list, uint32_t pack, uint32_t source, uint32_t number,
                   const struct dlf_record *record);
 
-/* Sorts by pack and offset; of several that claim the same of the same place one stays. */
+/* Sorts by pack and offset; of several with the same place and claim, one stays. */
 void reference_sort(struct reference_list *list);
 
-/* After reference_sort: the first item of that pack, and how many there are. */
+/* After reference_sort: the first item of that pack, and the number of its items. */
 const struct reference *reference_of_pack(const struct reference_list *list, uint32_t pack,
                                           size_t *count);
 

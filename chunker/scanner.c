@@ -21,7 +21,7 @@ int scanner_init(struct scanner *scanner, struct input *input, size_t read_bytes
     memset(scanner, 0, sizeof(*scanner));
     scanner->input = input;
     scanner->read_bytes = read_bytes;
-    /* A longest chunk and the block after it must fit, and a read behind that. */
+    /* The longest chunk and the block after it must fit, and a read behind them. */
     scanner->room = DLF_CHUNK_MAX + CUT_BLOCK + (2 * SCANNER_READ_BYTES);
     if (scanner->read_bytes > SCANNER_READ_BYTES)
         scanner->read_bytes = SCANNER_READ_BYTES;
@@ -43,7 +43,7 @@ void scanner_set_cutter(struct scanner *scanner, const struct cutter *cutter)
     scanner->cutter = *cutter;
 }
 
-/* Goes on to the next extent; the buffer must be used up. 1, 0 at the end, or an error. */
+/* Moves on to the next extent; the buffer must be empty. 1, 0 at the end, or an error. */
 static int next_extent(struct scanner *scanner, struct dlf_err *err)
 {
     uint64_t start = 0;
@@ -61,7 +61,7 @@ static int next_extent(struct scanner *scanner, struct dlf_err *err)
     return rc;
 }
 
-/* Moves what is not given out yet to the buffer's front. */
+/* Moves the bytes that were not given out yet to the buffer's front. */
 static void compact(struct scanner *scanner)
 {
     memmove(scanner->buffer, scanner->buffer + scanner->pos, scanner->have - scanner->pos);
@@ -72,7 +72,7 @@ static void compact(struct scanner *scanner)
 }
 
 /*
- * At an extent's end: goes on when the next one begins right there, as with a hole smaller than a
+ * At an extent's end: moves on when the next one begins right there, as with a hole smaller than a
  * block. 1, 0 when a hole follows, or an error.
  */
 static int join_extent(struct scanner *scanner, struct dlf_err *err)

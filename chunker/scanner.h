@@ -1,5 +1,5 @@
 /*
- * Turns an image into chunks, in order: skips holes and zero blocks, hands each run of other
+ * Turns an image into chunks, in order: skips holes and zero blocks, and hands each run of other
  * blocks to the cutter.
  *
  * A 4 KiB block of zeros (aligned in the image; also a shorter last one) is never part of a chunk:
@@ -31,7 +31,7 @@ struct scanner {
     size_t pos;            /* where the next chunk begins */
     size_t scanned;        /* buffer[pos, scanned) is in one run, no block of it is zero */
     size_t have;           /* bytes in the buffer */
-    uint64_t extent_end;   /* image offset; data up to here can be read on */
+    uint64_t extent_end;   /* image offset; data can be read up to here */
     bool run_ended;        /* the run ends at scanned */
     bool input_ended;
 };
@@ -42,7 +42,7 @@ struct scanned_chunk {
     const uint8_t *data; /* valid until the next call */
 };
 
-/* read_bytes: how much to read at once, at least 1. -ENOMEM. */
+/* read_bytes: the size of one read, at least 1. -ENOMEM. */
 int scanner_init(struct scanner *scanner, struct input *input, size_t read_bytes,
                  struct dlf_err *err);
 void scanner_free(struct scanner *scanner);

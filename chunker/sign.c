@@ -1,4 +1,4 @@
-/* dlfuse-chunker sign: signatures for what is published already, or for a file of checksums. */
+/* dlfuse-chunker sign: signs a manifest that is published already, or a file of checksums. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ struct sign {
     struct signer signer;
 };
 
-/* With the store's lock: the manifest is read and replaced while nobody else does. */
+/* Holds the store's lock from reading the manifest to replacing it. */
 static int sign_manifest(struct sign *s, struct store *store, struct dlf_err *err)
 {
     struct dlf_manifest manifest = {0};

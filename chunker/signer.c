@@ -21,7 +21,7 @@ bool signer_paths_add(struct signer_paths *paths, const char *path)
     return true;
 }
 
-/* The file's bytes, at most room; their number or an error that names the file. */
+/* Reads the file's bytes, at most room. Returns their number, or an error that names the file. */
 static ssize_t read_file(const char *path, char *text, size_t room, struct dlf_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -82,7 +82,7 @@ int signer_sign(const struct signer *signer, struct dlf_manifest *manifest, bool
     return 0;
 }
 
-/* The text's new last lines; the new size, or an error. */
+/* Writes the text's new signature lines. Returns the new size, or an error. */
 static int64_t sign_text(const struct signer *signer, char *text, size_t size, size_t room,
                          struct dlf_err *err)
 {

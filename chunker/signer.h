@@ -1,6 +1,6 @@
 /*
- * Keys from files: secret ones that sign manifests and other texts, public ones that verify checks
- * them with. One thread.
+ * Keys from files: secret keys sign manifests and other texts, and the verify command checks these
+ * with public keys. One thread.
  */
 #ifndef DLFUSE_CHUNKER_SIGNER_H
 #define DLFUSE_CHUNKER_SIGNER_H
@@ -17,7 +17,7 @@ struct signer {
     struct dlf_secret_key keys[DLF_SIGNATURES_MAX];
 };
 
-/* As the arguments gave them. */
+/* Paths from the arguments. */
 struct signer_paths {
     unsigned count;
     const char *list[DLF_SIGNATURES_MAX];
@@ -26,19 +26,20 @@ struct signer_paths {
 /* One more path of --sign; false when there are DLF_SIGNATURES_MAX already. */
 bool signer_paths_add(struct signer_paths *paths, const char *path);
 
-/* Reads the keys. A file that is not an Ed25519 secret key is an error that names it and why. */
+/* Reads the keys. A file that is not an Ed25519 secret key is an error; err has the file and the
+ * reason. */
 int signer_open(struct signer *signer, const struct signer_paths *paths, struct dlf_err *err);
 
 /* Wipes them. */
 void signer_close(struct signer *signer);
 
-/* Signs with every key. *changed: the manifest has other signatures than before. */
+/* Signs with every key. *changed: the manifest's signatures differ from before. */
 int signer_sign(const struct signer *signer, struct dlf_manifest *manifest, bool *changed,
                 struct dlf_err *err);
 
 /*
- * Signs a text file of checksum lines (DLF_SIGNS_SUMS) with every key, and puts it in the place of
- * the old one. Its last line must end in LF.
+ * Signs a text file of checksum lines (DLF_SIGNS_SUMS) with every key, and replaces the file. Its
+ * last line must end in LF.
  */
 int signer_sign_sums(const struct signer *signer, const char *path, struct dlf_err *err);
 
@@ -49,7 +50,7 @@ void signer_ids(const struct dlf_signatures *signatures, char out[SIGNER_IDS_MAX
 /* The same as a member "signatures": an array of key ids. */
 void signer_ids_json(const struct dlf_signatures *signatures, struct json *json);
 
-/* Adds the public key in a file to those that are trusted. */
+/* Adds the public key in a file to the trusted keys. */
 int signer_trust(struct dlf_keys *keys, const char *path, struct dlf_err *err);
 
 #endif

@@ -143,7 +143,7 @@ int store_temp_commit(struct store *store, struct store_temp *temp, const char *
                       struct dlf_err *err)
 {
     int rc = 0;
-    /* Whatever the umask: a web server of another user must be able to read it. */
+    /* Independent of the umask: a web server of another user must be able to read it. */
     if (fchmod(temp->fd, 0644) < 0 || fsync(temp->fd) < 0)
         rc = store_write_failed(store, temp, errno, err);
     else if (renameat(store->dir_fd, temp->path, store->dir_fd, path) < 0)
@@ -195,14 +195,14 @@ int store_sync(struct store *store, const char *kind, struct dlf_err *err)
     return rc;
 }
 
-/* What a manifest names counts as written now: gc takes it for young until the manifest is there.
- */
+/* Makes an object of a manifest count as written now, so that gc takes it for young until the
+ * manifest is there. */
 static int renew(struct store *store, const char *kind, const struct dlf_sha256 *digest,
                  struct dlf_err *err)
 {
     char path[DLF_OBJECT_PATH_MAX];
     dlf_object_path(path, kind, digest);
-    /* Another user's file keeps its time: the lock is what counts. */
+    /* Another user's file keeps its time: the lock protects it. */
     if (utimensat(store->dir_fd, path, NULL, 0) < 0 && errno == ENOENT)
         return dlf_fail(err, ENOENT, "%s/%s is gone: run again", store->path, path);
     return 0;

@@ -4,12 +4,12 @@
  *      NAME.dlfuse           the manifest of an image's current version; replaced atomically, last
  *      manifest/SHA256       a copy of each manifest
  *      index/SHA256, pack/SHA256, boot/SHA256
- *      .lock                 held by whoever adds to the store, or takes from it
+ *      .lock                 held by a run that adds to the store, or deletes from it
  *      .tmp-PID-N            in any of these directories: being written, or left by a killed run
  *
  * Objects are named by the SHA-256 of their bytes and never change. A file gets its name only when
- * its bytes are on the disk, and nothing points to an object that has no name yet: so a run may be
- * killed at any time and the store is as valid as before.
+ * its bytes are on the disk, and nothing points to an object without a name. So a run may be killed
+ * at any time and the store is as valid as before.
  */
 #ifndef DLFUSE_CHUNKER_STORE_H
 #define DLFUSE_CHUNKER_STORE_H
@@ -49,35 +49,37 @@ void store_close(struct store *store);
 
 /*
  * Waits for the lock (a line says so), then removes temporary files that killed runs left behind.
- * The lock goes with the process, however it ends.
+ * The lock ends with the process, even if it is killed.
  */
 int store_lock(struct store *store, struct dlf_err *err);
 
-/* The same, and removes nothing. */
+/* The same, but removes nothing. */
 int store_lock_only(struct store *store, struct dlf_err *err);
 
 /* kind: "pack", "index", "boot", "manifest", or NULL for the store itself. Any thread. */
 int store_temp_open(struct store *store, const char *kind, struct store_temp *temp,
                     struct dlf_err *err);
 
-/* What a failed write to temp means, for the person. Returns -code. */
+/* Explains a failed write to temp to the user, in err. Returns -code. */
 int store_write_failed(const struct store *store, const struct store_temp *temp, int code,
                        struct dlf_err *err);
 
-/* fsync, then the name, replacing what has it. On failure the file is gone. Any thread. */
+/* Syncs the file, then gives it its name; a file of that name is replaced. On failure the file is
+ * gone. Any thread. */
 int store_temp_commit(struct store *store, struct store_temp *temp, const char *path,
                       struct dlf_err *err);
 
 /* Removes the file, if there is one. Any thread. */
 void store_temp_drop(struct store *store, struct store_temp *temp);
 
-/* Writes data under a final path by way of a temporary file. Any thread. */
+/* Writes data under a final path, through a temporary file. Any thread. */
 int store_put(struct store *store, const char *kind, const char *path, const void *data,
               size_t size, struct dlf_err *err);
 
 /*
- * The manifest as NAME.dlfuse, the name that it says: from then on nodes see it. Its copy in
- * manifest/ comes first; *digest gets the text's. The objects that it names must be there.
+ * Publishes the manifest as NAME.dlfuse, after the manifest's own name: from then on nodes see it.
+ * Its copy in manifest/ is written first; *digest gets the text's. The objects that it names must
+ * be in the store.
  */
 int store_publish(struct store *store, const struct dlf_manifest *manifest,
                   struct dlf_sha256 *digest, struct dlf_err *err);
@@ -85,35 +87,36 @@ int store_publish(struct store *store, const struct dlf_manifest *manifest,
 /* Makes the names in kind (NULL: the store itself) durable. */
 int store_sync(struct store *store, const char *kind, struct dlf_err *err);
 
-/* The digest of an open file's first size bytes. -EBADMSG when it has not so many, -ENOMEM, or why
- * it cannot be read. Any thread. */
+/* The digest of an open file's first size bytes. -EBADMSG when the file is shorter, -ENOMEM, or the
+ * error of the read. Any thread. */
 int store_hash(int fd, uint64_t size, struct dlf_sha256 *digest);
 
-/* True when KIND/HEX is there with that size and its bytes have that digest. Reads it. Any thread.
- */
+/* True when KIND/HEX exists with that size and its bytes have that digest. Reads all of it. Any
+ * thread. */
 bool store_has_intact(const struct store *store, const char *kind, const struct dlf_sha256 *digest,
                       uint64_t size);
 
 /*
- * For a writer that was about to store an object: true when store_has_intact is, and the object
- * need not be written. It counts as written now, so that gc takes it for young. Any thread.
+ * For a writer that is about to store an object: true when store_has_intact is true and the object
+ * need not be written. The object then counts as written now, so that gc takes it for young. Any
+ * thread.
  */
 bool store_reuse(struct store *store, const char *kind, const struct dlf_sha256 *digest,
                  uint64_t size);
 
-/* Opens an object for reading; its size goes to *size_bytes. The descriptor, or -errno with the
- * reason in err ("is missing", ...). Any thread. */
+/* Opens an object for reading; its size goes to *size_bytes. Returns the descriptor, or -errno with
+ * the reason in err ("is missing", ...). Any thread. */
 int store_object_open(const struct store *store, const char *path, uint64_t *size_bytes,
                       struct dlf_err *err);
 
 /*
- * Reads and checks NAME.dlfuse, which must say the name that it has. *digest (may be NULL) gets the
- * text's. -ENOENT when there is none.
+ * Reads and checks NAME.dlfuse; the name in its text must be NAME. *digest (may be NULL) gets the
+ * text's. -ENOENT when the file is missing.
  */
 int store_read_manifest(const struct store *store, const char *name, struct dlf_manifest *manifest,
                         struct dlf_sha256 *digest, struct dlf_err *err);
 
-/* The same for any path below the store, such as manifest/HEX, with whatever name it says. */
+/* The same for any path below the store, such as manifest/HEX; its text may have any name. */
 int store_read_manifest_at(const struct store *store, const char *path,
                            struct dlf_manifest *manifest, struct dlf_sha256 *digest,
                            struct dlf_err *err);

@@ -1,4 +1,4 @@
-/* What a store has: lists, objects, manifests. Owns nothing; any thread. */
+/* Reads a store: lists, objects, manifests. Owns nothing; any thread. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -168,7 +168,7 @@ int store_read_manifest_at(const struct store *store, const char *path,
     int fd = store_object_open(store, path, &size, err);
     if (fd < 0)
         return fd;
-    /* One byte more than allowed, so that a longer one is seen as such. */
+    /* One byte more than allowed, so that a longer manifest is noticed. */
     char *text = malloc(DLF_MANIFEST_MAX + 1);
     ssize_t got = text ? io_read(fd, text, DLF_MANIFEST_MAX + 1) : -ENOMEM;
     int rc = got < 0 ? (int)got : 0;

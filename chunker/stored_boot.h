@@ -13,7 +13,7 @@ struct stored_boot {
 
 /*
  * Reads and checks the table of the boot pack that a manifest names (it must name one): the
- * object's size, the table's digest, every field; not what lies behind the table. -ENOENT when the
+ * object's size, the table's digest, every field. Reads nothing behind the table. -ENOENT when the
  * object is missing, -EBADMSG, -ENOTSUP, -ENOMEM; err names the object.
  */
 int stored_boot_open(struct stored_boot *boot, const struct store *store,

@@ -31,7 +31,7 @@ static struct version *find(struct versions *versions, const struct dlf_sha256 *
     return NULL;
 }
 
-/* An empty one at the end; NULL: out of memory. */
+/* Appends an empty version; NULL: out of memory. */
 static struct version *append(struct versions *versions)
 {
     if (!versions->items || versions->count == versions->room) {
@@ -47,7 +47,7 @@ static struct version *append(struct versions *versions)
     return version;
 }
 
-/* A version that was read from path, or its second place: NAME.dlfuse and its copy are one. */
+/* Adds the version that was read from path. NAME.dlfuse and its copy are one version. */
 static int add(struct versions_reading *in, const char *path, const struct dlf_manifest *manifest,
                const struct dlf_sha256 *digest, bool is_current)
 {
@@ -58,7 +58,7 @@ static int add(struct versions_reading *in, const char *path, const struct dlf_m
         version = append(in->versions);
     if (!version)
         return -ENOMEM;
-    /* A file that went away meanwhile leaves what the manifest says. */
+    /* If the file is gone by now, the manifest's time counts. */
     if (fstatat(in->store->dir_fd, path, &st, 0) == 0 && st.st_mtime > published)
         published = st.st_mtime;
     version->manifest = *manifest;
@@ -161,7 +161,7 @@ int versions_read(struct versions *versions, const struct store *store,
     return 0;
 }
 
-/* A run of versions with the same name and serial: its end. */
+/* The end of a run of versions with the same name and serial. */
 static size_t serial_end(const struct versions *versions, size_t at)
 {
     const struct dlf_manifest *first = &versions->items[at].manifest;

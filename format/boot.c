@@ -40,7 +40,7 @@ uint32_t dlf_boot_table_size(uint64_t record_count, uint64_t later_count)
     return size > DLF_BOOT_TABLE_MAX ? 0 : (uint32_t)size;
 }
 
-/* The fixed part. Everything that the allocations depend on is checked here. */
+/* Reads the fixed part. Checks every field that the allocations depend on. */
 static int read_fixed(struct dlf_boot_table *t, const uint8_t *data, size_t size,
                       struct dlf_err *err)
 {
@@ -78,7 +78,7 @@ static int read_fixed(struct dlf_boot_table *t, const uint8_t *data, size_t size
     return 0;
 }
 
-/* What the manifest says as well. */
+/* Compares fields with those of the manifest. */
 static int check_fixed(const struct dlf_boot_table *t, uint64_t image_size, uint64_t object_size,
                        struct dlf_err *err)
 {
@@ -97,7 +97,7 @@ static int check_fixed(const struct dlf_boot_table *t, uint64_t image_size, uint
     return 0;
 }
 
-/* The reason why a record cannot be, or NULL. at: where its stored bytes must begin. */
+/* The reason why a record is invalid, or NULL. at: where its stored bytes must begin. */
 static const char *record_fault(const struct dlf_boot_table *t, const struct dlf_record *r,
                                 uint64_t at, uint64_t chunk_count)
 {
@@ -159,7 +159,7 @@ static int compare_keys(const void *a, const void *b)
 
 /*
  * Chunks are numbered in image order, so records sorted by number must be in image order too. That
- * finds a number given twice and records that lie about their place.
+ * finds a number given twice and records with a false place.
  */
 static int check_numbers(const struct dlf_boot_table *t, struct dlf_err *err)
 {

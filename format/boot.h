@@ -1,12 +1,12 @@
 /*
- * The boot pack: one object with all that a boot reads, in the order in which it reads it.
+ * The boot pack: one object with all chunks that a boot reads, in boot order.
  *
- * A table comes first; its digest is in the manifest. It has a record for each chunk, with the
- * chunk's number in the index, so that a node can serve chunks that came by this way before it has
- * the index page that speaks of them. A copy of the index head follows, whose size and digest are
- * in the manifest too, then the stored chunks without gap: the node sends one plain GET and checks
- * the table, the head, and each chunk as it passes. They are copies: the index object has the head
- * and the packs have every chunk as well. docs/FORMAT.md gives every field.
+ * The object begins with a table; the manifest has the table's digest. The table has a record for
+ * each chunk, with the chunk's number in the index. So a node can serve chunks of the boot pack
+ * before it has their index page. A copy of the index head follows (the manifest has its size and
+ * digest too), then the stored chunks without gap. The node sends one plain GET and checks the
+ * table, the head, and each chunk as it passes. All of these are copies: the index object has the
+ * head and the packs have every chunk as well. docs/FORMAT.md gives every field.
  */
 #ifndef DLFUSE_FORMAT_BOOT_H
 #define DLFUSE_FORMAT_BOOT_H
@@ -28,18 +28,17 @@
 /*
  * A table in memory. Owns records and later; dlf_boot_table_free.
  *
- * records, in boot order, use the index's form with two fields read differently: pack is the
- * chunk's number in the index, pack_offset is where the stored bytes lie in the boot pack (bytes,
- * table and head included). later: numbers of chunks that are read after the boot (through
- * poweroff), which are not in the boot pack but should be the first ones to be filled in, in this
- * order.
+ * records, in boot order, use the index's form, but two fields mean something else. pack is the
+ * chunk's number in the index. pack_offset is the offset of the stored bytes in the boot pack
+ * (bytes, table and head included). later: numbers of chunks that are read after the boot (through
+ * poweroff). They are not in the boot pack, but should be filled first, in this order.
  */
 struct dlf_boot_table {
     uint64_t image_size; /* bytes; the manifest's */
     uint64_t size;       /* bytes of the whole object */
     uint64_t data_size;  /* bytes of content */
     uint32_t table_size; /* bytes: where the copy of the index head begins */
-    uint32_t head_size;  /* bytes of that; the chunks begin behind it */
+    uint32_t head_size;  /* bytes of the copy; the chunks begin behind it */
     uint32_t record_count;
     uint32_t later_count;
     uint32_t max_length; /* the longest content, bytes; 0 without records */
@@ -48,18 +47,18 @@ struct dlf_boot_table {
 };
 
 /*
- * Reads a table whose digest was already checked. head_size (of the index head), image_size,
- * object_size and chunk_count (records of the index) are those that the manifest gives. Every field
- * is checked: records inside the image and the limits, stored bytes in a row from the head's end to
- * the object's end, chunk numbers below chunk_count and none twice. -EBADMSG, -ENOTSUP (version),
- * -EFBIG, -ENOMEM. *table is untouched on failure.
+ * Reads a table after its digest was checked. The manifest gives head_size (of the index head),
+ * image_size, object_size and chunk_count (records of the index). Every field is checked: records
+ * inside the image and the limits, stored bytes in a row from the head's end to the object's end,
+ * chunk numbers below chunk_count and none twice. -EBADMSG, -ENOTSUP (version), -EFBIG, -ENOMEM.
+ * *table is untouched on failure.
  */
 int dlf_boot_table_parse(struct dlf_boot_table *table, const uint8_t *data, size_t size,
                          uint32_t head_size, uint64_t image_size, uint64_t object_size,
                          uint64_t chunk_count, struct dlf_err *err);
 void dlf_boot_table_free(struct dlf_boot_table *table);
 
-/* Bytes that a table takes; 0 when over DLF_BOOT_TABLE_MAX. */
+/* Size of a table in bytes; 0 when over DLF_BOOT_TABLE_MAX. */
 uint32_t dlf_boot_table_size(uint64_t record_count, uint64_t later_count);
 
 /* Writes the table into out, which has dlf_boot_table_size() bytes of room. */

@@ -1,7 +1,7 @@
 /*
  * Little-endian fields in byte buffers, and arithmetic on numbers from outside.
  *
- * Written byte by byte: no alignment or host byte order is assumed; compilers make one load of it.
+ * Byte by byte: no alignment or host byte order is assumed. Compilers make one load of it.
  */
 #ifndef DLFUSE_FORMAT_BYTES_H
 #define DLFUSE_FORMAT_BYTES_H

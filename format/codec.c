@@ -11,11 +11,11 @@
 #include "format/codec_zstd.h"
 #endif
 
-/* As the lz4 program counts, from 1 on: from 3 on it uses LZ4HC; below, LZ4 fast. */
+/* Levels as in the lz4 program, from 1 on: from 3 on it uses LZ4HC; below, LZ4 fast. */
 #define LZ4_LEVEL_HC 3
 #define LZ4_LEVEL_MAX 12
 
-/* Those above it mean larger windows, which no chunk fills. */
+/* Higher levels mean larger windows, which no chunk fills. */
 #define ZSTD_LEVEL_MAX 19
 
 struct dlf_encoder {
@@ -74,7 +74,7 @@ bool dlf_codec_level_range(enum dlf_codec codec, int *min, int *max)
     return true;
 }
 
-/* The codec's own memory. */
+/* Allocates the codec's own memory. */
 static bool encoder_start(struct dlf_encoder *enc)
 {
     switch (enc->codec) {
@@ -131,7 +131,7 @@ uint32_t dlf_encode(struct dlf_encoder *enc, const uint8_t *content, uint32_t si
                     uint8_t *codec)
 {
     int stored = 0;
-    /* Room for one byte less than the content: what does not shrink does not fit. */
+    /* Room for one byte less than the content: a chunk that does not shrink does not fit. */
     int room = (int)size - 1;
     if (enc->codec == DLF_CODEC_LZ4 && room > 0)
         stored = encode_lz4(enc, content, size, out, room);
@@ -153,7 +153,7 @@ struct dlf_decoder *dlf_decoder_new(void)
     return calloc(1, sizeof(struct dlf_decoder));
 }
 
-/* What it holds, but not itself. */
+/* Frees the decoder's members, but not the decoder. */
 static void decoder_end(struct dlf_decoder *dec)
 {
 #if DLFUSE_ZSTD

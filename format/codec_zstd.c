@@ -9,9 +9,10 @@
 #include <zstd.h>
 
 /*
- * The same content gives the same bytes, whatever the context compressed before. libzstd from 1.5.5
- * on does not promise that for the levels that may use its row-based search: a context that is used
- * again starts it with another salt. They get a new context for each chunk there.
+ * The same content must give the same bytes, independent of the context's earlier chunks. libzstd
+ * from 1.5.5 on does not promise that for the levels that may use its row-based search: a context
+ * that is used again starts it with another salt. With such a libzstd, these levels get a new
+ * context for each chunk.
  */
 #define SALTED_SINCE 10505
 #define SALTED_LEVEL_MIN 4
@@ -104,17 +105,17 @@ enum {
     DESCRIPTOR_REFUSED = 1 << 3 /* reserved */ | 1 << 2 /* checksum */ | 3 /* dictionary */,
 };
 
-/* The window's size as the byte behind the descriptor says it (3.1.1.1.2). */
+/* The window's size from the byte behind the descriptor (3.1.1.1.2). */
 static uint64_t window_size(uint8_t byte)
 {
     uint64_t base = UINT64_C(1) << (10 + (byte >> 3));
     return base + base / 8 * (byte & 7);
 }
 
-/* The reason why a frame cannot be this chunk, or NULL. */
+/* The reason why a frame is invalid for this chunk, or NULL. */
 static const char *frame_fault(const uint8_t *stored, uint32_t stored_size, uint32_t size)
 {
-    /* Refuses what is cut before the size's end. */
+    /* Refuses a frame that is cut before the end of its size field. */
     unsigned long long content = ZSTD_getFrameContentSize(stored, stored_size);
     if (content == ZSTD_CONTENTSIZE_ERROR)
         return "it is not a zstd frame";

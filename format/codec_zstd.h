@@ -1,9 +1,8 @@
 /*
- * A chunk as one zstd frame. Belongs to codec.c: nobody else includes this, and a build without
- * zstd does not have it.
+ * A chunk as one zstd frame. Private to codec.c; a build without zstd leaves it out.
  *
- * The frame says its content's size, has no checksum (SHA-256 and XXH3 are there already), no
- * dictionary, and no window over the content: what it takes to decode it is known from the record.
+ * The frame states its content's size. It has no checksum (SHA-256 and XXH3 are there already), no
+ * dictionary, and no window over the content: the record tells how much memory decoding takes.
  */
 #ifndef DLFUSE_FORMAT_CODEC_ZSTD_H
 #define DLFUSE_FORMAT_CODEC_ZSTD_H

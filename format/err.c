@@ -14,6 +14,6 @@ void dlf_say(struct dlf_err *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
-    /* By way of msg, because an argument may be the line that was there before. */
+    /* Through msg, because an argument may be the previous line. */
     memcpy(err->msg, msg, strlen(msg) + 1);
 }

@@ -1,8 +1,8 @@
 /*
- * An error, said once: a negative errno for the program, one line for the person.
+ * An error, reported once: a negative errno for the program, one line for the user.
  *
- * Library functions fill it where the context is known and return the code; programs print it.
- * The line names the thing, the cause and, where there is a choice, what to do; it has no newline.
+ * Library functions fill it where the context is known and return the code; programs print it. The
+ * line names the thing, the cause and, where there is a choice, the next step; it has no newline.
  */
 #ifndef DLFUSE_FORMAT_ERR_H
 #define DLFUSE_FORMAT_ERR_H
@@ -17,10 +17,10 @@ struct dlf_err {
  * int dlf_fail(struct dlf_err *err, int code, const char *fmt, ...)
  *
  * Writes the message (cut, never overflowed) and returns -code. code is a positive errno value:
- * EBADMSG for bytes that are not what they claim to be, ENOTSUP for versions and codecs that this
- * build does not have, EFBIG for sizes over a limit. err may be NULL; arguments may point into it.
- * What fails never returns success: any other code, such as an errno that nothing set, is EIO.
- * A macro, so that compilers and analyzers see that the result is negative.
+ * EBADMSG for invalid bytes, ENOTSUP for versions and codecs that this build lacks, EFBIG for sizes
+ * over a limit. err may be NULL; arguments may point into it. A failure never returns success: a
+ * code that is not positive, such as an errno that no call has set, becomes EIO. It is a macro so
+ * that compilers and analyzers see that the result is negative.
  */
 #define dlf_fail(err, code, ...)                                                                   \
     __extension__({                                                                                \

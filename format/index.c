@@ -49,7 +49,7 @@ uint32_t dlf_index_head_size(uint64_t page_count, uint64_t pack_count)
     return size > DLF_INDEX_HEAD_MAX ? 0 : (uint32_t)size;
 }
 
-/* The fixed part. Everything that the tables' allocation depends on is checked here. */
+/* Reads the fixed part. Checks every field that the tables' allocation depends on. */
 static int read_fixed(struct dlf_index_head *head, const uint8_t *data, size_t size,
                       struct dlf_err *err)
 {
@@ -240,7 +240,7 @@ void dlf_record_write(const struct dlf_record *record, uint8_t *data)
     memcpy(data + REC_SHA256, record->sha256.bytes, DLF_SHA256_SIZE);
 }
 
-/* The reason why a record cannot be, or NULL. lowest: where it may begin at the earliest. */
+/* The reason why a record is invalid, or NULL. lowest: where it may begin at the earliest. */
 static const char *record_fault(const struct dlf_index_head *head, const struct dlf_record *r,
                                 uint64_t lowest, uint64_t end)
 {

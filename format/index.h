@@ -1,10 +1,10 @@
 /*
- * The index: which chunk of the store holds which run of the image.
+ * The index maps each run of the image to the chunk of the store that holds it.
  *
  * An index object is a head and then the records. The head has a table of pages (256 records each,
- * with the digest of each page's bytes) and a table of packs, so that a node fetches and verifies
- * only the pages that it needs. Runs of the image that no record covers are zeros. docs/FORMAT.md
- * gives every field.
+ * with the digest of each page's bytes) and a table of packs. So a node fetches and verifies only
+ * the pages that it needs. Runs of the image that no record covers are zeros. docs/FORMAT.md gives
+ * every field.
  */
 #ifndef DLFUSE_FORMAT_INDEX_H
 #define DLFUSE_FORMAT_INDEX_H
@@ -36,7 +36,7 @@ struct dlf_record {
     uint32_t stored_length;   /* bytes in the pack, 1 to length */
     uint32_t pack;            /* number in the pack table */
     uint32_t pack_offset;     /* bytes */
-    uint8_t codec;            /* enum dlf_codec, or one that this build does not have */
+    uint8_t codec;            /* enum dlf_codec, or one that this build lacks */
     uint64_t xxh3;            /* of the content */
     struct dlf_sha256 sha256; /* of the stored bytes */
 };
@@ -65,9 +65,9 @@ struct dlf_index_head {
 };
 
 /*
- * Reads a head whose digest was already checked. expected_image_size and index_size are the
- * manifest's; a head that disagrees is refused. -EBADMSG, -ENOTSUP (version), -ENOMEM.
- * *head is untouched on failure.
+ * Reads a head after its digest was checked. expected_image_size and index_size are the manifest's;
+ * a head that disagrees is refused. -EBADMSG, -ENOTSUP (version), -ENOMEM. *head is untouched on
+ * failure.
  */
 int dlf_index_head_parse(struct dlf_index_head *head, const uint8_t *data, size_t size,
                          uint64_t expected_image_size, uint64_t index_size, struct dlf_err *err);
@@ -86,16 +86,16 @@ uint32_t dlf_index_page_records(const struct dlf_index_head *head, uint32_t page
 uint64_t dlf_index_page_offset(const struct dlf_index_head *head, uint32_t page);
 
 /*
- * The page whose records may cover offset: the last one that begins at or before it. Page 0 when
- * all begin after it. The head must have at least one page.
+ * The page that may have a record over offset: the last one that begins at or before it. Page 0
+ * when all begin after it. The head must have at least one page.
  */
 uint32_t dlf_index_page_find(const struct dlf_index_head *head, uint64_t offset);
 
 /*
- * Checks every record of a page whose digest was already checked: in order, not overlapping, inside
- * the image, the packs and the limits, and where the page table says that they begin. A codec
- * that this build does not have is no damage: reading that chunk is refused by name. -EBADMSG with
- * the record's number in err.
+ * Checks every record of a page after the page's digest was checked. Records must be in order, must
+ * not overlap, must lie inside the image, the packs and the limits, and must begin where the page
+ * table says. A codec that this build lacks is no damage: dlf_decode refuses the chunk and names
+ * the codec. -EBADMSG with the record's number in err.
  */
 int dlf_index_page_check(const struct dlf_index_head *head, uint32_t page, const uint8_t *data,
                          size_t size, struct dlf_err *err);

@@ -31,7 +31,7 @@ static void block_free(struct block *b)
         OPENSSL_clear_free(b->der, (size_t)b->size);
 }
 
-/* What a key file is that has another label. */
+/* Explains a key file with another label. */
 static int wrong_label(const struct block *b, const char *wanted, struct dlf_err *err)
 {
     if (strcmp(wanted, PUBLIC_LABEL) == 0 && strstr(b->label, SECRET_LABEL))

@@ -1,7 +1,7 @@
 /*
  * Ed25519 keys as PEM files: a public key (SubjectPublicKeyInfo, "PUBLIC KEY") that a reader
- * trusts, a secret one (PKCS#8 without a passphrase, "PRIVATE KEY") that a writer signs with. Both
- * are what `openssl genpkey` and `openssl pkey -pubout` write. Reading the file is the caller's.
+ * trusts, a secret one (PKCS#8 without a passphrase, "PRIVATE KEY") that a writer signs with.
+ * `openssl genpkey` and `openssl pkey -pubout` write both. Reading the file is the caller's.
  *
  * All functions are pure and may be called from any thread.
  */
@@ -19,7 +19,7 @@
 #define DLF_KEY_FILE_MAX ((size_t)16 << 10)
 
 /* A key's short name: the first 16 hexadecimal digits of the SHA-256 of its 32 public bytes. It
- * says which key to try, and proves nothing. */
+ * selects the key to try, and proves nothing. */
 #define DLF_KEY_ID_HEX 16
 
 struct dlf_public_key {
@@ -33,15 +33,15 @@ struct dlf_secret_key {
 };
 
 /*
- * Read the one key of a PEM text. -EBADMSG when it holds something else, two of them, or a broken
- * one; -ENOTSUP for a key of another type, by name. *key is untouched on failure.
+ * Read the one key of a PEM text. -EBADMSG when the text holds something else, two keys, or a
+ * broken key; -ENOTSUP for a key of another type, which err names. *key is untouched on failure.
  */
 int dlf_public_key_read(struct dlf_public_key *key, const char *pem, size_t size,
                         struct dlf_err *err);
 int dlf_secret_key_read(struct dlf_secret_key *key, const char *pem, size_t size,
                         struct dlf_err *err);
 
-/* Overwrites it; compilers do not optimise that away. */
+/* Overwrites the key; compilers do not optimise that away. */
 void dlf_secret_key_wipe(struct dlf_secret_key *key);
 
 /* Keys that a reader trusts: any one of them is enough. */

@@ -64,7 +64,7 @@ bool dlf_manifest_same_mirrors(const struct dlf_manifest *a, const struct dlf_ma
     return true;
 }
 
-/* What the first line of something that is not a manifest looks like: printable, short. */
+/* Quotes the first line of a text that is not a manifest: printable, short. */
 static int not_a_manifest(struct reader *in, const char *text, size_t size)
 {
     char seen[33];
@@ -80,8 +80,8 @@ static int not_a_manifest(struct reader *in, const char *text, size_t size)
 }
 
 /*
- * The value of the next line, which must be "KEY VALUE\n"; NULL, with the reason in err, when it is
- * something else: -EBADMSG. line has LINE_MAX_BYTES of room and holds the value.
+ * The value of the next line, which must be "KEY VALUE\n". For any other line NULL, with the reason
+ * in err (-EBADMSG). line has LINE_MAX_BYTES of room and holds the value.
  */
 static char *next_value(struct reader *in, const char *key, char *line)
 {
@@ -199,7 +199,7 @@ static int read_name_and_time(struct reader *in, struct dlf_manifest *m)
     return 0;
 }
 
-/* The boot pack: two lines, or none when the text is over or something else follows. */
+/* Reads the boot pack's two lines; there are none when the text ends or another line follows. */
 static int read_boot(struct reader *in, struct dlf_manifest *m)
 {
     static const char key[] = "boot ";
@@ -226,7 +226,7 @@ static bool follows(const struct reader *in, const char *key)
     return in->left > length && memcmp(in->text, key, length) == 0 && in->text[length] == ' ';
 }
 
-/* Any number of lines, up to the limit. */
+/* Reads mirror lines, up to the limit. */
 static int read_mirrors(struct reader *in, struct dlf_manifest *m)
 {
     while (follows(in, MIRROR_KEY)) {
@@ -253,7 +253,7 @@ static const char *last_key(const struct dlf_manifest *m)
     return m->boot_size ? "boot-table" : "index-head";
 }
 
-/* Only signatures may follow. Whether they are right is for who has keys. */
+/* Only signatures may follow. A reader with keys verifies them. */
 static int read_signatures(struct reader *in, struct dlf_manifest *m, const char *text, size_t size)
 {
     int rc = dlf_signatures_read(&m->signatures, text, size, in->err);

@@ -36,14 +36,14 @@ struct dlf_manifest {
     struct dlf_sha256 boot_table;
     uint32_t boot_table_size; /* bytes, at most DLF_BOOT_TABLE_MAX */
 
-    /* Other places of the store, as the publisher says. */
+    /* Mirrors of the store, as the publisher lists them. */
     unsigned mirror_count;
     char mirrors[DLF_MIRROR_LINES_MAX][DLF_MIRROR_URL_MAX + 1];
 
-    struct dlf_signatures signatures; /* as they stand behind the body: nobody verified them */
+    struct dlf_signatures signatures; /* as they stand behind the body, not verified */
 };
 
-/* Records of the index, from its size; whole numbers are checked by the parser. */
+/* Records of the index, from its size; the parser has checked that the division is exact. */
 static inline uint64_t dlf_manifest_chunks(const struct dlf_manifest *m)
 {
     return (m->index_size - m->index_head_size) / 72; /* DLF_RECORD_SIZE */
@@ -62,9 +62,9 @@ bool dlf_mirror_valid(const char *url);
 bool dlf_manifest_same_mirrors(const struct dlf_manifest *a, const struct dlf_manifest *b);
 
 /*
- * Reads size bytes of text, which need not end in NUL: the body, and signature lines behind it,
- * which must be well-formed and are not verified (dlf_signed_verify does that, and comes first
- * wherever there are trusted keys). Every field is checked against its range before it is stored;
+ * Reads size bytes of text, which need not end in NUL: the body and the signature lines behind it.
+ * The lines must be well-formed but are not verified: dlf_signed_verify does that, and comes first
+ * wherever there are trusted keys. Every field is checked against its range before it is stored.
  * *manifest is untouched on failure. -EBADMSG with the line number in err, -ENOTSUP for another
  * format version, -EFBIG for a text or a size over its limit.
  */
@@ -72,14 +72,14 @@ int dlf_manifest_parse(struct dlf_manifest *manifest, const char *text, size_t s
                        struct dlf_err *err);
 
 /*
- * Writes the text with its signatures, NUL-terminated, into out: the bytes that were parsed, if
- * they were. Returns its length, or -EINVAL when it has no room.
+ * Writes the text with its signatures, NUL-terminated, into out. A parsed manifest gives the same
+ * bytes again. Returns the length, or -EINVAL when room is too small.
  */
 int dlf_manifest_format(const struct dlf_manifest *manifest, char *out, size_t room);
 
 /*
- * Signs what the manifest says now: adds the key's signature or puts it in the place of the one
- * that is there. Signatures that others made before of other fields stay, wrong as they are then.
+ * Signs the manifest's present fields: adds the key's signature, or replaces its earlier one.
+ * Signatures by other keys stay, and are wrong if the fields have changed since.
  * dlf_signatures_add's codes, -EINVAL for a manifest that cannot be written.
  */
 int dlf_manifest_sign(struct dlf_manifest *manifest, const struct dlf_secret_key *key,

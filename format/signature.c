@@ -1,4 +1,4 @@
-/* The container by hand, Ed25519 and base64 by libcrypto. Owns nothing; any thread. */
+/* Reads and writes the container; libcrypto does Ed25519 and base64. Owns nothing; any thread. */
 #include "format/signature.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ static bool begins_signature(const char *line, size_t left)
     return left >= WORD_SIZE && memcmp(line, word, WORD_SIZE) == 0;
 }
 
-/* The first line that begins as a signature does, or the end. *line is its number, from 1. */
+/* The offset of the first line that begins like a signature, or the end. *line is its number, from
+ * 1. */
 static size_t find_body_end(const char *text, size_t size, unsigned *line)
 {
     size_t at = 0;
@@ -43,12 +44,12 @@ static bool read_key_id(const char *digits, char id[DLF_KEY_ID_HEX + 1])
     return true;
 }
 
-/* There is one text for 64 bytes: what is written again must be the same. */
+/* 64 bytes have exactly one text: encoded again, they must give the same digits. */
 static bool read_base64(const char *digits, uint8_t bytes[DLF_SIGNATURE_SIZE])
 {
     unsigned char out[BASE64_SIZE / 4 * 3];
     unsigned char again[BASE64_SIZE + 1];
-    /* The two bytes more are what "==" stands for. */
+    /* "==" stands for the two extra bytes. */
     if (EVP_DecodeBlock(out, (const unsigned char *)digits, BASE64_SIZE) != (int)sizeof(out) ||
         EVP_EncodeBlock(again, out, DLF_SIGNATURE_SIZE) != BASE64_SIZE ||
         memcmp(again, digits, BASE64_SIZE) != 0)
@@ -116,7 +117,7 @@ int dlf_signatures_write(const struct dlf_signatures *signatures, char *out, siz
     return (int)size;
 }
 
-/* What is signed, in one piece, as Ed25519 wants it; malloc. */
+/* The signed bytes in one piece, as Ed25519 requires; the caller frees them. */
 static uint8_t *signed_bytes(const char *prefix, const char *body, size_t body_size, size_t *size)
 {
     size_t prefix_size = strlen(prefix);
@@ -148,7 +149,7 @@ static bool is_right(const struct dlf_public_key *key, const uint8_t *bytes, siz
 {
     EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->bytes, DLF_KEY_SIZE);
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    /* Exactly 1: other values are an error or a signature that is none. */
+    /* Exactly 1: other values are an error or a wrong signature. */
     bool ok = pkey && md && EVP_DigestVerifyInit(md, NULL, NULL, NULL, pkey) == 1 &&
               EVP_DigestVerify(md, signature, DLF_SIGNATURE_SIZE, bytes, size) == 1;
     EVP_MD_CTX_free(md);

@@ -3,18 +3,18 @@
  *
  *      signature KEYID BASE64
  *
- * Each is an Ed25519 signature over a prefix, which says what kind of text it is, and the raw bytes
- * of the body. So nobody can pass a signature from one kind of text on as one of another. Several
- * signatures let keys rotate: one that a trusted key has made is enough. docs/FORMAT.md has the
- * grammar and how to make and check one with the openssl program.
+ * Each is an Ed25519 signature over a prefix and the raw bytes of the body. The prefix names the
+ * kind of text, so a signature of one kind of text never passes as one of another. Several
+ * signatures let keys rotate: one by a trusted key is enough. docs/FORMAT.md has the grammar and
+ * how to make and check one with the openssl program.
  *
- * To read a text that must be signed, whatever it holds:
+ * To read any text that must be signed:
  *
  *      int64_t body = dlf_signed_verify(&keys, PREFIX, text, size, signed_by, &err);
  *      if (body < 0) refuse;        otherwise parse text[0] to text[body - 1], and nothing else
  *
- * Nothing of the body is looked at before; only its end is found. All functions are pure and may be
- * called from any thread.
+ * Before the signature is verified, only the body's end is looked for. All functions are pure and
+ * may be called from any thread.
  */
 #ifndef DLFUSE_FORMAT_SIGNATURE_H
 #define DLFUSE_FORMAT_SIGNATURE_H
@@ -32,7 +32,7 @@
 #define DLF_SIGNATURE_LINE (10 + DLF_KEY_ID_HEX + 1 + 88 + 1)
 #define DLF_SIGNATURES_TEXT_MAX (DLF_SIGNATURES_MAX * DLF_SIGNATURE_LINE)
 
-/* The prefixes, each of a kind of text: a manifest; lines "SHA256  NAME", as sha256sum has them. */
+/* One prefix for each kind of text: a manifest; lines "SHA256 NAME", as sha256sum prints them. */
 #define DLF_SIGNS_MANIFEST "dlfuse-manifest-signature 1\n"
 #define DLF_SIGNS_SUMS "dlfuse-sums-signature 1\n"
 
@@ -50,19 +50,20 @@ struct dlf_signatures {
 /*
  * Finds the body's end and reads the lines behind it; verifies nothing. -EBADMSG with the line's
  * number for a line that is not exactly a signature (also CR LF, base64 that is not canonical, a
- * missing LF at the end), for anything behind the first signature that is none, for two by one
- * key, and for signatures without a body. -EFBIG for more than DLF_SIGNATURES_MAX.
+ * missing LF at the end). The same for any other text behind the first signature, for two
+ * signatures by one key, and for signatures without a body. -EFBIG for more than
+ * DLF_SIGNATURES_MAX.
  */
 int dlf_signatures_read(struct dlf_signatures *signatures, const char *text, size_t size,
                         struct dlf_err *err);
 
-/* Writes the lines, and a NUL behind. Their length, or -EINVAL when out has no room. */
+/* Writes the lines, and a NUL behind. Returns their length, or -EINVAL when room is too small. */
 int dlf_signatures_write(const struct dlf_signatures *signatures, char *out, size_t room);
 
 /*
  * Signs the body, which must end in LF, of signatures->body_size bytes: adds the key's signature,
- * or puts it in the place of the one that the key has there. The same key and bytes give the same
- * signature. -EFBIG when there is no place left, -ENOMEM, -EIO when libcrypto fails.
+ * or replaces its earlier one. The same key and bytes give the same signature. -EFBIG when
+ * DLF_SIGNATURES_MAX are there, -ENOMEM, -EIO when libcrypto fails.
  */
 int dlf_signatures_add(struct dlf_signatures *signatures, const struct dlf_secret_key *key,
                        const char *prefix, const char *body, struct dlf_err *err);

@@ -3,8 +3,8 @@
  *
  *      SHA256  NAME
  *
- * for each file, with two blanks, or a blank and an asterisk. It vouches for files that are in no
- * store, and is signed under DLF_SIGNS_SUMS (signature.h). docs/FORMAT.md has the grammar.
+ * for each file, with two blanks, or a blank and an asterisk. The text vouches for files that are
+ * in no store, and is signed under DLF_SIGNS_SUMS (signature.h). docs/FORMAT.md has the grammar.
  *
  * Pure; may be called from any thread.
  */
@@ -21,8 +21,8 @@
 
 /*
  * The digest that text has for name. text is a body without signatures. -EBADMSG with the line's
- * number for a line of any other form, also behind the one that is looked for, and for a second
- * line with that name; -ENOENT when there is none. *digest is untouched then.
+ * number for a line of any other form, also behind the wanted line, and for a second line with that
+ * name. -ENOENT when no line has it. *digest is untouched on failure.
  */
 int dlf_sums_find(const char *text, size_t size, const char *name, struct dlf_sha256 *digest,
                   struct dlf_err *err);

@@ -84,7 +84,7 @@ int dlf_trace_parse_head(struct dlf_trace_head *head, unsigned line, const char 
     return 0;
 }
 
-/* Each takes a space and then its word; false when there is something else. */
+/* Each takes a space and then its word; false for anything else. */
 
 static bool next_number(const char **p, uint64_t min, uint64_t max, uint64_t *number)
 {
@@ -148,7 +148,7 @@ static bool next_range(const char **p, struct dlf_trace_event *e)
            next_u32(p, 1, DLF_CHUNK_MAX, &e->length) && e->length <= DLF_IMAGE_MAX - e->offset;
 }
 
-/* The words behind the time. */
+/* Reads the words behind the time. */
 static bool next_values(const char **p, struct dlf_trace_event *e)
 {
     switch (e->kind) {

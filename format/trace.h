@@ -1,6 +1,7 @@
 /*
- * A trace: what one boot read, when, and how it came. Text, one event a line; `dlfuse trace` prints
- * it, `dlfuse-chunker create --profile` and the plotter read it. docs/FORMAT.md has the grammar.
+ * A trace of one boot: each chunk that it read, when, and how the chunk came. Text, one event a
+ * line. `dlfuse trace` prints it; `dlfuse-chunker create --profile` and the plotter read it.
+ * docs/FORMAT.md has the grammar.
  *
  *   dlfuse-trace 1
  *   image NAME SERIAL INDEX_SHA256
@@ -60,7 +61,7 @@ struct dlf_trace_event {
     uint64_t offset;            /* TOUCH, FETCH: in the image, bytes */
     uint32_t length;            /* TOUCH, FETCH: 1 to DLF_CHUNK_MAX */
     uint64_t xxh3;              /* TOUCH */
-    uint64_t wait_us;           /* TOUCH: how long the first reader waited; 0: it was there */
+    uint64_t wait_us;           /* TOUCH: how long the first reader waited; 0: not at all */
     uint32_t stored_length;     /* FETCH */
     enum dlf_trace_class class; /* FETCH */
     uint64_t asked_us;          /* FETCH: at most us */
@@ -74,7 +75,7 @@ int dlf_trace_format_head(const struct dlf_trace_head *head, char out[2 * DLF_TR
 int dlf_trace_format_event(const struct dlf_trace_event *event, char out[DLF_TRACE_LINE_MAX]);
 
 /*
- * Reads line number line (from 1; the two first are the head's), without its newline.
+ * Reads line number line (from 1; the first two are the head's), without its newline.
  * dlf_trace_parse_head takes lines 1 and 2 one after the other. -EBADMSG with the line's number in
  * err, -ENOTSUP for another version. Outputs are untouched on failure.
  */

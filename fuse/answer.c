@@ -1,4 +1,4 @@
-/* Reads header lines and compares them with what was asked. */
+/* Reads header lines and compares them with the request. */
 #include "fuse/answer.h"
 
 #include <ctype.h>
@@ -50,7 +50,7 @@ static void keep_value(char *out, size_t room, const char *value)
     out[length] = 0;
 }
 
-/* What does not fit is no coding that anybody knows. */
+/* A value that does not fit is no known coding. */
 static void read_coding(struct dlf_answer *a, const char *value)
 {
     char text[sizeof(a->coding)];
@@ -107,7 +107,7 @@ static void read_retry_after(struct dlf_answer *a, const char *value)
     }
 }
 
-/* Sets *value to what follows the name, the colon and blanks. */
+/* Sets *value to the text behind the name, the colon and blanks. */
 static bool header_is(const char *line, const char *name, const char **value)
 {
     size_t length = strlen(name);
@@ -186,8 +186,8 @@ static int refuse_coding(const struct dlf_answer *a, struct dlf_err *err)
                     a->coding);
 }
 
-/* Is the coding what the file's name says that it is made of? Apache's AddEncoding and the metadata
- * of object stores call it so. */
+/* Is the coding that of the file itself, by its name? Apache's AddEncoding and the metadata of
+ * object stores declare it so. */
 static bool coding_is_the_files(const char *coding, const char *name)
 {
     static const struct {

@@ -1,5 +1,5 @@
 /*
- * An HTTP answer's head: what its header lines say, and whether it answers the question.
+ * An HTTP answer's head: reads the header lines, and checks that the answer fits the question.
  *
  * Pure: no network, no clock. The lines come from outside and may hold anything.
  */
@@ -33,28 +33,28 @@ struct dlf_answer {
     char modified[128];  /* Last-Modified; the same */
 };
 
-/* It comes in chunks, and nobody knows how many. */
+/* The body comes in chunks, and its length is unknown. */
 #define DLF_SIZE_UNKNOWN UINT64_MAX
 
-/* What an answer says of its object, for one that has no digest to hold it against. */
+/* An answer's description of its object, for an object without a digest to check it against. */
 struct dlf_plain_file {
     uint64_t size;       /* of the whole object, or DLF_SIZE_UNKNOWN */
     char validator[128]; /* a strong ETag, else Last-Modified; "": it has neither */
 };
 
-/* What was asked for. */
+/* The range that a request asks for. */
 struct dlf_question {
     uint64_t offset;
     uint64_t length; /* 0: the whole object */
 };
 
-/* Takes one line, its end included. A status line forgets what came before: that was another
+/* Takes one line, its end included. A status line clears the earlier lines: they belong to another
  * answer. */
 void dlf_answer_line(struct dlf_answer *answer, const char *line, size_t size);
 
 /*
- * Milliseconds that Retry-After asks for; 0: it does not. A date counts from the answer's own Date,
- * for this machine may not know what time it is.
+ * Milliseconds that Retry-After asks for; 0: none. A date counts from the answer's own Date,
+ * because this machine's clock may be wrong.
  */
 uint64_t dlf_answer_retry_after_ms(const struct dlf_answer *answer);
 
@@ -63,21 +63,21 @@ bool dlf_status_redirects(long status);
 
 /*
  * Is this the answer to the question? 0: *position is the offset in the object of the body's first
- * byte, *whole that all of the object comes though a range was asked for. -ENOENT: no such object,
- * or it is not for us (403): stores that do not let everybody list them say the same of both.
- * -EBADMSG: it does not fit the question. -EIO: any other status.
+ * byte, *whole: the whole object comes, though a range was asked for. -ENOENT: no such object, or
+ * no access to it (403): a store that forbids listing answers both alike. -EBADMSG: it does not fit
+ * the question. -EIO: any other status.
  */
 int dlf_answer_check(const struct dlf_answer *answer, long status,
                      const struct dlf_question *question, uint64_t *position, bool *whole,
                      struct dlf_err *err);
 
 /*
- * The same for a plain file from offset to its end. A 206 must be for just that; a 200 brings the
- * file from its start, because it is another one than If-Range named or the server does no ranges.
- * The answer must say how long the file is, or come in chunks: else -EBADMSG, for nobody could tell
- * when it is complete. name, of the file as it was asked for, perhaps with a query: a server may
- * call gzip's output Content-Encoded, but then it must be called NAME.gz, so that it is as it lies
- * there. *file and *position are untouched on failure.
+ * The same for a plain file from offset to its end. A 206 must be for just that range. A 200 brings
+ * the file from its start: it is another file than If-Range named, or the server does not support
+ * ranges. The answer must state the file's length, or come in chunks: else -EBADMSG, because its
+ * end could not be recognised. name: the file's name in the request, perhaps with a query. A server
+ * may call gzip's output Content-Encoded, but only for a NAME.gz: then the bytes are those of the
+ * stored file. *file and *position are untouched on failure.
  */
 int dlf_answer_check_plain(const struct dlf_answer *answer, long status, const char *name,
                            uint64_t offset, uint64_t *position, struct dlf_plain_file *file,

@@ -1,4 +1,4 @@
-/* The chunks' states, who waits for what, and the cache's beginning and end. */
+/* The chunks' states, their waiters, and the cache's beginning and end. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -209,7 +209,9 @@ const uint8_t *dlf_cache_enter(struct dlf_cache *c)
 {
     if (!c->memory)
         return NULL;
-    /* In this order, against that of who changes the mode: one of the two sees the other. */
+    /*
+     * In this order, opposite to the thread that changes the mode: one of the two sees the other.
+     */
     atomic_fetch_add(&c->inside, 1);
     if (atomic_load(&c->mode) == ROOM_WHOLE)
         return c->memory;

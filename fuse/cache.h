@@ -8,18 +8,18 @@
  *   PRESENT   its content   eviction, only while the limit is below the data -> ABSENT
  *
  * Memory is counted as the file takes it, in pages. After any history of reads, limits, failures
- * and evictions the file has no more than the limit (rounded up to a page), and one chunk for each
- * thread that was writing one while the limit fell. Every chunk that is held can be evicted.
+ * and evictions the file takes no more than the limit (rounded up to a page), plus one chunk for
+ * each thread that was writing one while the limit fell. Every chunk that is held can be evicted.
  *
- * A write that fails (no memory, no space) costs that chunk's place, and for a while those of the
- * chunks after it; then writing is tried again.
+ * When a write fails (no memory, no space), the file does not take that chunk, nor, for a while,
+ * the chunks after it. Then writing is tried again.
  *
- * A chunk is fetched, decompressed and checked once however many wait for it (single flight), and
- * those who wait get the content from memory, whether or not the file had room for it.
+ * A chunk is fetched, decompressed and checked once, however many waiters it has (single flight).
+ * All waiters get the content from memory, also when the file had no room for it.
  *
- * Threads: dlf_cache_get and the questions from any. Fetches come back in the scheduler's thread;
- * while more are under way, decoding and what follows is done in a few threads of the cache's own
- * (workers.h), as far as the machine has processors for them. Callbacks come from either, several
+ * Threads: any may call dlf_cache_get and the queries. Fetches end in the scheduler's thread. While
+ * more are under way, a few threads of the cache's own (workers.h) decode chunks and do the steps
+ * that follow, as far as the machine has processors for them. Callbacks come from either, several
  * at a time, with no lock held.
  */
 #ifndef DLFUSE_FUSE_CACHE_H
@@ -34,11 +34,11 @@
 
 struct dlf_cache;
 
-/* Someone waits for one chunk. The waiter's owner keeps it until ready was called, exactly once. */
+/* A wait for one chunk. Its owner keeps it until ready was called, exactly once. */
 struct dlf_waiter {
-    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ESHUTDOWN,
-     * or -EAGAIN: it was expected from the boot pack, which cannot be had; look it up again. record
-     * and content are NULL when it was an index page that was waited for. */
+    /* rc 0: content is the chunk's, valid during the call; otherwise -EIO, -ESHUTDOWN, or -EAGAIN:
+     * the chunk was expected from the boot pack, which is not available; look it up again. record
+     * and content are NULL when the wait was for an index page. */
     void (*ready)(struct dlf_waiter *waiter, int rc, const struct dlf_record *record,
                   const uint8_t *content);
     struct dlf_waiter *next; /* the cache's own */
@@ -55,7 +55,7 @@ static inline bool dlf_waiter_remove(struct dlf_waiter **list, const struct dlf_
     return true;
 }
 
-/* What became of a chunk that was asked for. */
+/* The outcome of a request for a chunk. */
 struct dlf_settled {
     uint64_t chunk;
     uint32_t length; /* bytes of content */
@@ -71,7 +71,7 @@ struct dlf_settled {
 struct dlf_cache_config {
     int fd;           /* the file; taken over. Set to the image's size by the cache */
     const char *name; /* of the file, for messages; kept by the caller */
-    /* Of memory held at a time; below what the image's data take, chunks are evicted. */
+    /* Memory that may be held at a time; where the image's data take more, chunks are evicted. */
     uint64_t limit_bytes;
     bool full_is_final; /* a write that fails is no matter of time: the file is on a disk */
     bool resume;        /* the file may hold chunks from before: look before fetching */
@@ -82,11 +82,12 @@ struct dlf_cache_config {
     /* A chunk that dlf_cache_get asked for came or failed. */
     void (*settled)(void *cookie, const struct dlf_settled *what);
 
-    /* The boot pack does not have what its table says. Its chunks fail with -EAGAIN. */
+    /* A chunk of the boot pack failed: it cannot be fetched, or is not as the table says. The boot
+     * pack's chunks fail with -EAGAIN. */
     void (*boot_failed)(void *cookie, const struct dlf_err *err);
 
-    /* A mirror sends all of a pack for one chunk: what else is asked of it now, of any urgency,
-     * comes for nothing. In the scheduler's thread. */
+    /* A mirror sends a whole pack for one chunk: further chunks of it that are asked for now, with
+     * any urgency, need no request of their own. In the scheduler's thread. */
     void (*pack_passes)(void *cookie, uint32_t pack);
     void *cookie;
 };
@@ -97,7 +98,7 @@ struct dlf_cache_stats {
     uint64_t present_bytes; /* of content in it */
     uint64_t present_chunks;
     uint64_t evicted_chunks;
-    uint64_t broken_chunks; /* that verified, but do not decode to what the index says */
+    uint64_t broken_chunks; /* verified, but their decoded content is not the index's */
 };
 
 /* 0, -ENOMEM, or the file's error. Takes config->fd over, also on failure. */
@@ -105,8 +106,8 @@ int dlf_cache_new(struct dlf_cache **cache, const struct dlf_cache_config *confi
                   struct dlf_err *err);
 
 /*
- * Finishes what the cache's own threads have in work, and ends them. After dlf_sched_stop, before
- * dlf_sched_free: what it finishes may submit fetches.
+ * Finishes the work of the cache's own threads, and ends them. After dlf_sched_stop, before
+ * dlf_sched_free: the finished work may submit fetches.
  */
 void dlf_cache_stop(struct dlf_cache *cache);
 
@@ -116,7 +117,7 @@ void dlf_cache_free(struct dlf_cache *cache);
 enum dlf_cache_answer {
     DLF_CACHE_PRESENT = 1, /* out has the bytes */
     DLF_CACHE_ASKED = 2,   /* a fetch was submitted */
-    DLF_CACHE_COMING = 3,  /* somebody had asked before */
+    DLF_CACHE_COMING = 3,  /* an earlier call had asked */
 };
 
 /*
@@ -130,9 +131,8 @@ int dlf_cache_get(struct dlf_cache *cache, const struct dlf_spot *spot, enum dlf
                   struct dlf_waiter *waiter, uint8_t *out, uint64_t from, uint32_t size);
 
 /*
- * The waiter's owner waits for the chunk no longer. True: ready will not be called. False: it has
- * been, or is being called. The fetch goes on, for whoever comes next; without waiters no more
- * urgently than read-ahead.
+ * Cancels a wait. True: ready will not be called. False: it was called, or is being called. The
+ * fetch goes on for later readers; without waiters it is no more urgent than read-ahead.
  */
 bool dlf_cache_forget(struct dlf_cache *cache, uint64_t chunk, struct dlf_waiter *waiter);
 
@@ -149,10 +149,10 @@ bool dlf_cache_all_present(const struct dlf_cache *cache);
 bool dlf_cache_complete(const struct dlf_cache *cache);
 
 /*
- * The boot pack's table is wrong about what lies where. Chunks that no loaded index page vouches
- * for came by it: they are absent from now on, and those that still come by it fail with -EAGAIN.
- * Waits for writes in work and for those between dlf_cache_enter and dlf_cache_leave. In the
- * scheduler's thread, before the page that says otherwise is stored.
+ * The boot pack's table is wrong about the places of chunks. A chunk that no loaded index page
+ * confirms came by the table: it is absent from now on. A chunk that still comes by the table fails
+ * with -EAGAIN. Waits for writes in work and for readers between dlf_cache_enter and
+ * dlf_cache_leave. In the scheduler's thread, before the page that contradicts the table is stored.
  */
 void dlf_cache_deny_boot(struct dlf_cache *cache);
 
@@ -161,15 +161,15 @@ void dlf_cache_page_loaded(struct dlf_cache *cache);
 
 /*
  * From now on at most so many bytes of memory are held, and never more than config's limit_bytes.
- * What is too much goes before it returns, in the order of eviction; a chunk that is just being
- * written goes when it is. A complete cache stays as it is: false. One thread at a time; it waits
- * for those between dlf_cache_enter and dlf_cache_leave.
+ * Chunks over the limit are evicted before it returns, in the order of eviction; a chunk that is
+ * just being written is evicted once it is written. A complete cache stays as it is: false. One
+ * thread at a time; it waits for readers between dlf_cache_enter and dlf_cache_leave.
  */
 bool dlf_cache_set_limit(struct dlf_cache *cache, uint64_t bytes);
 
 /*
- * Do so many bytes hold the whole image? That they hold its data is taken for that, until it turns
- * out that its pages are more: then chunks are evicted from then on.
+ * Do so many bytes hold the whole image? Yes, if they hold its data. When its pages turn out to
+ * take more, chunks are evicted from then on.
  */
 bool dlf_cache_holds_all(struct dlf_cache *cache, uint64_t bytes);
 
@@ -177,8 +177,9 @@ bool dlf_cache_holds_all(struct dlf_cache *cache, uint64_t bytes);
 bool dlf_cache_stuck(struct dlf_cache *cache);
 
 /*
- * For how many milliseconds what nobody waits for should not be fetched, as it would not be kept: a
- * write has failed, and the next one is not tried yet; UINT64_MAX while chunks are evicted. 0: now.
+ * Milliseconds for which chunks without a waiter should not be fetched, because the file would not
+ * keep them: a write has failed, and the next one is not tried yet. UINT64_MAX while chunks are
+ * evicted. 0: fetch now.
  */
 uint64_t dlf_cache_rest_ms(struct dlf_cache *cache);
 
@@ -188,10 +189,10 @@ int dlf_cache_clear(struct dlf_cache *cache, uint64_t from, uint64_t to);
 int dlf_cache_fd(const struct dlf_cache *cache);
 
 /*
- * The file in memory, for reading chunks that dlf_cache_present says are there, asked from now on
- * until dlf_cache_leave: so long none of them goes. Only those: to touch a hole of a memfd takes
- * memory for it. NULL while chunks are evicted, or when it cannot be mapped; then there is nothing
- * to leave.
+ * The file in memory, for reading chunks that dlf_cache_present reports between now and
+ * dlf_cache_leave: until then none of them is evicted. Read nothing else: to touch a hole of a
+ * memfd takes memory for it. NULL while chunks are evicted, or when it cannot be mapped; then there
+ * is nothing to leave.
  */
 const uint8_t *dlf_cache_enter(struct dlf_cache *cache);
 void dlf_cache_leave(struct dlf_cache *cache);

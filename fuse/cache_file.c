@@ -24,7 +24,7 @@ uint64_t dlf_cache_file_page(int fd)
 
 uint8_t *dlf_cache_file_map(int fd, uint64_t size)
 {
-    /* mmap would map what is left of the size when its upper bits are cut off. */
+    /* mmap would cut the upper bits of the size off, and map the rest. */
     if (size == 0 || size > SIZE_MAX)
         return NULL;
     void *memory = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);

@@ -1,7 +1,7 @@
 /*
- * What the cache's files share: cache.c (chunks' states, who waits for what), cache_settle.c (a
- * fetch has ended: decoding, in which thread, and who is told), cache_room.c (which pages are held,
- * eviction, limits), cache_file.c (the file itself). Nobody else includes it.
+ * Included by the cache's files only: cache.c (chunks' states and their waiters), cache_settle.c
+ * (the end of a fetch: decoding, its thread, the calls to waiters), cache_room.c (which pages are
+ * held, eviction, limits), cache_file.c (the file itself).
  *
  * lock guards states, the table of fetches, waiters, counters and, where chunks are evicted, the
  * file: there a present chunk is copied under the lock, because the next moment it may be gone.
@@ -30,18 +30,19 @@ enum chunk_state {
 
 /*
  * The chunk's pages are counted in held_bytes: it is PRESENT, or FETCHING and about to be written,
- * or ABSENT and its pages could not be given back yet. What has no HELD chunk has no pages.
+ * or ABSENT and its pages could not be given back yet. A part of the file without a HELD chunk has
+ * no pages.
  */
 #define HELD 8
 
 /* Do chunks go to make room? Changes with the lock held. */
 enum room_mode {
     ROOM_WHOLE,   /* none goes: the limit is no less than need_bytes */
-    ROOM_LEAVING, /* none goes yet: readers are inside who came while it was ROOM_WHOLE */
-    ROOM_EVICTS,  /* nobody is inside */
+    ROOM_LEAVING, /* none goes yet: readers from ROOM_WHOLE are still inside */
+    ROOM_EVICTS,  /* no reader is inside */
 };
 
-/* Does the file take what is written? */
+/* Does the file take writes? */
 enum file_state {
     FILE_TAKES,
     FILE_FULL, /* the last write failed; none is tried before try_at_ms */
@@ -64,7 +65,7 @@ struct chunk_fetch {
     uint8_t *stored;
 };
 
-/* What a thread needs to decode. */
+/* The means of one thread to decode. */
 struct bench {
     uint8_t *scratch; /* head->max_length bytes */
     struct dlf_decoder *decoder;
@@ -74,7 +75,7 @@ struct dlf_cache {
     struct dlf_cache_config config;
     const struct dlf_index_head *head;
     uint64_t page_bytes;   /* of the file: it takes and gives back memory in such pieces */
-    _Atomic uint8_t mode;  /* enum room_mode; seen by who asks after inside was counted up */
+    _Atomic uint8_t mode;  /* enum room_mode; a reader looks after counting inside up */
     atomic_uint inside;    /* between dlf_cache_enter and dlf_cache_leave */
     atomic_bool complete;  /* set with the lock held, never taken back */
     struct bench *benches; /* the first is the scheduler's thread's, the others the workers' */
@@ -135,8 +136,8 @@ static inline struct chunk_fetch **fetch_slot_locked(struct dlf_cache *c, uint64
 void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                           const struct dlf_err *err);
 
-/* cache_room.c: sets the mode to ROOM_EVICTS, whatever the limit is, waits for that, and returns
- * with the lock held. dlf_cache_end_eviction sets the mode for the limit again, and unlocks. */
+/* cache_room.c: sets the mode to ROOM_EVICTS, at any limit, waits for that, and returns with the
+ * lock held. dlf_cache_end_eviction sets the mode for the limit again, and unlocks. */
 void dlf_cache_begin_eviction(struct dlf_cache *cache);
 void dlf_cache_end_eviction(struct dlf_cache *cache);
 
@@ -146,7 +147,7 @@ void dlf_cache_evict_locked(struct dlf_cache *cache, uint64_t chunk);
 /* cache_settle.c: the whole callback of a fetch from a pack. */
 void dlf_cache_pack_passes(struct dlf_fetch *fetch);
 
-/* cache_settle.c: what decoding needs, and the threads for it. False when out of memory. */
+/* cache_settle.c: makes the benches for decoding, and its threads. False when out of memory. */
 bool dlf_cache_make_benches(struct dlf_cache *cache);
 void dlf_cache_free_benches(struct dlf_cache *cache);
 

@@ -1,10 +1,11 @@
 /*
- * The room: which pages of the file are held, and what goes where there is less room than data.
+ * The room: which pages of the file are held, and which chunks are evicted where there is less room
+ * than data.
  *
  * A chunk is a run of bytes, the file takes memory in pages, and neighbours may share a page. A
- * page is held while a chunk on it is HELD; held_bytes counts each page once. So what a chunk
- * takes, and what is given back when it goes, are its own pages: those with no other HELD chunk on
- * them. The first and the last may be shared, those between never are.
+ * page is held while a chunk on it is HELD; held_bytes counts each page once. So a chunk takes its
+ * own pages, and gives them back when it goes: the pages with no other HELD chunk on them. Its
+ * first and its last page may be shared, the ones between never are.
  *
  * Pages are counted before they are written and until they are punched. Memory is never above the
  * limit, but for the chunks that were being written when the limit fell: one for each thread.
@@ -127,7 +128,7 @@ void dlf_cache_evict_locked(struct dlf_cache *c, uint64_t chunk)
     struct dlf_record r;
     bool present = (state_of(c, chunk) & STATE_MASK) == PRESENT;
     if (!dlf_pages_record(c->config.pages, chunk, &r))
-        return; /* cannot be: what is held has a record */
+        return; /* cannot be: a held chunk has a record */
     set_state_locked(c, chunk, ABSENT);
     release_locked(c, chunk, &r);
     if (!present)
@@ -138,8 +139,8 @@ void dlf_cache_evict_locked(struct dlf_cache *c, uint64_t chunk)
 }
 
 /*
- * Evicts until no more than so many bytes are held, rounded up to a page, by the clock algorithm:
- * what was read since the hand came by last is spared once. False when nothing more can go.
+ * Evicts until no more than so many bytes are held, rounded up to a page, by the clock algorithm: a
+ * chunk that was read since the hand came by last is spared once. False when no more can go.
  */
 static bool shrink_locked(struct dlf_cache *c, uint64_t bytes)
 {
@@ -160,13 +161,13 @@ static bool shrink_locked(struct dlf_cache *c, uint64_t bytes)
     return true;
 }
 
-/* Chunks go from now on, once nobody is inside any more: waits for that. Unless a limit that was
+/* Chunks go from now on, once no reader is inside any more: waits for that. Unless a limit that was
  * raised meanwhile keeps all. */
 static void wait_for_readers(struct dlf_cache *c)
 {
     for (;;) {
         pthread_mutex_lock(&c->lock);
-        /* With the lock, so that the mode is what those inside have seen. */
+        /* With the lock, so that the mode is as the readers inside have seen it. */
         bool waits = atomic_load(&c->mode) == ROOM_LEAVING && atomic_load(&c->inside);
         if (atomic_load(&c->mode) == ROOM_LEAVING && !waits)
             atomic_store(&c->mode, ROOM_EVICTS);

@@ -1,6 +1,6 @@
 /*
  * A chunk's fetch has ended: verified bytes become checked content, which goes into the file and to
- * those who wait. In the scheduler's thread, or, while more is coming, in a worker.
+ * the waiters. In the scheduler's thread, or, while more is coming, in a worker.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -49,8 +49,8 @@ static int decode(const struct bench *b, const struct dlf_record *r, const uint8
 }
 
 /*
- * Why a chunk did not come, said where it is known. broken: its bytes verified, but do not decode.
- * Returns what the waiters are told.
+ * Reports why a chunk did not come, where that is known. broken: its bytes verified, but do not
+ * decode. Returns the waiters' rc.
  */
 static int chunk_failed(struct dlf_cache *c, const struct chunk_fetch *cf, int rc, bool broken,
                         const struct dlf_err *err)
@@ -192,7 +192,7 @@ void dlf_cache_chunk_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
 {
     struct chunk_fetch *cf = (struct chunk_fetch *)fetch;
     struct dlf_cache *c = cf->cache;
-    /* The last of a burst is as soon ready here as a worker is awake. */
+    /* The last chunk of a burst is ready here as soon as a worker would be awake. */
     if (rc == 0 && dlf_sched_expects_more(c->config.sched) && give_away(cf, bytes))
         return;
     settle(cf, &c->benches[0], rc, bytes, err);

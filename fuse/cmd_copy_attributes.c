@@ -1,6 +1,6 @@
-/* dlfuse copy-attributes: one file's or directory's owner, mode, times and extended attributes
- * for another one. In an initramfs no other program has all of that: cp copies directories with
- * what is in them, and leaves SELinux labels out where no policy is loaded. */
+/* dlfuse copy-attributes: one file's or directory's owner, mode, times and extended attributes for
+ * another one. In an initramfs no other program has all of that: cp copies directories with their
+ * contents, and leaves SELinux labels out where no policy is loaded. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -26,8 +26,8 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What says something about this place, and nothing about another: overlayfs' notes, and a
- * signature over the inode's number. */
+/* Attributes that are true of this place and of no other: overlayfs' notes, and a signature over
+ * the inode's number. */
 static bool stays(const char *name)
 {
     return begins(name, "trusted.overlay.") || begins(name, "user.overlay.") ||

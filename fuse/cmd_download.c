@@ -1,6 +1,6 @@
 /*
  * dlfuse download: the whole image through the same index, packs and checks, without FUSE. The
- * cache file is FILE.part; what an earlier run left there is checked and kept.
+ * cache file is FILE.part; chunks that an earlier run left there are checked and kept.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +87,7 @@ static bool wait_for_all(struct download *d)
             show_progress(d, &s, begun_ms);
         if (ok || dlf_image_stuck(d->image))
             break;
-        /* What counts is what stays: a server may send nonsense for ever. */
+        /* Only bytes that stay count: a server may send nonsense for ever. */
         uint64_t bytes = s.cache.present_bytes + s.sched.index_bytes;
         if (bytes != last_bytes) {
             last_bytes = bytes;
@@ -130,8 +130,8 @@ static int open_part(struct download *d, bool *resume, struct dlf_err *err)
 }
 
 /*
- * FILE.part is open; what is left to do with files is to give it its name. In a directory of
- * somebody else root needs its capabilities for that.
+ * FILE.part is open; the only work left with files is to give it its name. In another user's
+ * directory root needs its capabilities for that.
  */
 static void give_up_the_rest(void)
 {
@@ -173,7 +173,7 @@ static int open_image(struct download *d, struct dlf_err *err)
     return rc;
 }
 
-/* Is there room for the image's data? What a part file takes already counts as room. */
+/* Is there room for the image's data? The space that a part file takes already counts as room. */
 static int check_room(struct download *d, struct dlf_err *err)
 {
     uint64_t need = dlf_image_head(d->image)->data_size;
@@ -202,7 +202,7 @@ static int publish(struct download *d, struct dlf_err *err)
     snprintf(copy, sizeof(copy), "%s", target);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
-        fsync(fd); /* a file system that cannot do that has no more to give */
+        fsync(fd); /* a file system without it can do no more */
         close(fd);
     }
     return 0;

@@ -1,15 +1,15 @@
 /*
- * dlfuse fetch: one plain file of a web server, complete or not at all. For images that are not in
- * a store, where no digest tells whether bytes are right: so the server must say how long the file
- * is, an answer that ends early is resumed where it ended, and only from the same file, which its
- * ETag or its Last-Modified and length must show.
+ * dlfuse fetch: one plain file of a web server, complete or not at all. It is for images that are
+ * not in a store, where no digest tells whether bytes are right. So the server must state the
+ * file's length. An answer that ends early is resumed where it ended, and only from the same file:
+ * its ETag, or its Last-Modified and length, must show that.
  *
  * With trusted keys there is a digest: of URL.sums, a list of checksums that one of them has signed
- * and that is fetched before any byte of the file. A list says nothing of serials, and a digest of
- * a manifest nothing of a file: who wants one of these gets no file.
+ * and that is fetched before any byte of the file. A list says nothing about serials, and a
+ * manifest's digest nothing about a file: an option that requires one of these gets no file.
  *
- * One thread. What has been written cannot be taken back: standard output gets the file's first
- * bytes even when this fails later, also because of its digest, so the exit status counts.
+ * One thread. Written bytes cannot be taken back: standard output gets the file's first bytes even
+ * when this fails later, also because of its digest, so the exit status counts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,9 +39,9 @@ struct fetch {
     char name[DLF_URL_MAX];       /* the rest, without a fragment */
     struct dlf_plain_file answer; /* to the running attempt */
     struct dlf_plain_file first;  /* to the attempt that brought the first byte */
-    struct dlf_sha256 wanted;     /* with keys: what the sums say */
-    struct dlf_sha256_ctx *hash;  /* the same: of what was written; else NULL */
-    char part[PATH_MAX];          /* what is written to; "" for standard output */
+    struct dlf_sha256 wanted;     /* with keys: the digest in the sums */
+    struct dlf_sha256_ctx *hash;  /* the same: of the written bytes; else NULL */
+    char part[PATH_MAX];          /* the file to write; "" for standard output */
     int fd;
     bool compared;     /* the running attempt's answer with the first one */
     uint64_t have;     /* bytes written */
@@ -59,7 +59,7 @@ static int refuse(struct fetch *f, int rc)
     return rc;
 }
 
-/* What the first answer says: is there room? */
+/* The first answer is here, with the file's size: is there room? */
 static int begin_file(struct fetch *f)
 {
     f->first = f->answer;
@@ -120,7 +120,7 @@ static bool fetch_data(struct dlf_get *get, uint64_t offset, const uint8_t *byte
         rc = refuse(f, dlf_fail(&f->err, EBADMSG, "more than the file's %" PRIu64 " bytes come",
                                 f->first.size));
     if (rc == 0 && offset + size > f->have) {
-        /* A server without ranges sends again what is here already. */
+        /* A server without ranges sends the bytes again that are here already. */
         size_t skip = f->have > offset ? (size_t)(f->have - offset) : 0;
         rc = write_all(f, bytes + skip, size - skip);
         f->moved_ms = dlf_now_ms();
@@ -135,7 +135,7 @@ static void fetch_done(struct dlf_get *get, int rc, const struct dlf_err *err)
     struct fetch *f = (struct fetch *)get;
     f->finished = true;
     if (f->rc < 0)
-        return; /* what the data callback had to say */
+        return; /* the data callback's error */
     f->rc = rc;
     if (rc < 0)
         f->err = *err;
@@ -166,7 +166,7 @@ static int attempt(struct fetch *f)
     return f->rc;
 }
 
-/* May another attempt follow the one that failed? */
+/* May another attempt follow a failed one? */
 static bool try_again(struct fetch *f)
 {
     uint64_t timeout_ms = f->options.timeout_ms;
@@ -268,7 +268,7 @@ static int read_sums(struct fetch *f, const char *path, const char *text, size_t
     return 0;
 }
 
-/* Where keys were given: what the file's bytes must be. */
+/* Where keys were given: gets the digest that the file must have. */
 static int ask_for_sums(struct fetch *f)
 {
     const size_t room = DLF_SUMS_MAX + DLF_SIGNATURES_TEXT_MAX;
@@ -299,7 +299,7 @@ static int open_target(struct fetch *f)
     return f->fd < 0 ? dlf_fail(&f->err, errno, "%s: %s", f->part, strerror(errno)) : 0;
 }
 
-/* Gives a complete file its name, and removes what is not complete. */
+/* Gives a complete file its name, and removes an incomplete one. */
 static int close_target(struct fetch *f, int rc)
 {
     if (!f->part[0] || f->fd < 0)

@@ -21,7 +21,7 @@ static int fail(const char *what, const char *why)
     return DLF_EXIT_FAILED;
 }
 
-/* Does the loop device stand on a file in memory? That is what a hand-over ends with. */
+/* Does the loop device stand on a file in memory? A hand-over ends with that. */
 static bool stands_on_memory(const char *path)
 {
     static const char memory[] = "/memfd:";

@@ -1,9 +1,9 @@
 /*
  * dlfuse mount: the daemon. Opens the image, mounts, serves, cleans up.
  *
- * Order at the end, because callbacks cross the layers: who watches the memory or the machine's end
- * goes first, then the image is closed (its thread ends, parked reads get their error replies),
- * then the hand-over (waits for its thread), then FUSE, then the last report, then the log.
+ * Order at the end, because callbacks cross the layers: first the watchers of the memory and of the
+ * machine's end, then the image (its thread ends, parked reads get their error replies), then the
+ * hand-over (waits for its thread), then FUSE, then the last report, then the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ struct mount {
     struct dlf_handover *handover;
     struct dlf_front *front;
     struct dlf_progress *progress;
-    struct dlf_report *report; /* NULL: nobody asked for reports */
+    struct dlf_report *report; /* NULL: no reports were asked for */
     atomic_bool moved;         /* the loop device stands on RAM */
     struct dlf_pressure *pressure;
     struct dlf_ending *ending; /* NULL: not a machine's root */
@@ -74,7 +74,8 @@ static void device_moved(void *cookie, const char *path)
     dlf_front_end(m->front);
 }
 
-/* The machine goes down: what nobody can unmount is not shown any more. In the ending's thread. */
+/* The machine goes down: the mount, which no program can unmount, is hidden. In the ending's
+ * thread. */
 static void leave_tree(void *cookie)
 {
     struct mount *m = cookie;
@@ -93,7 +94,7 @@ static void look_at_reads(void *cookie, struct dlf_ending_look *look)
     struct dlf_image_stats stats;
     dlf_image_stats(m->image, &stats);
     look->waiting = stats.waiting_reads;
-    /* Only what was verified: an answer that is wrong again and again is no progress. */
+    /* Only verified bytes: an answer that is wrong again and again is no progress. */
     look->progress = stats.sched.index_bytes + stats.sched.boot_bytes;
     for (unsigned i = 0; i < DLF_CLASSES; i++)
         look->progress += stats.sched.class_bytes[i];
@@ -113,7 +114,7 @@ static int open_ending(struct mount *m, struct dlf_err *err)
     return m->ending ? 0 : dlf_fail(err, ENOMEM, "out of memory");
 }
 
-/* What a root filesystem's daemon needs to survive, set before any thread starts. */
+/* The settings that a root filesystem's daemon needs to survive, made before any thread starts. */
 static void become_rootfs_daemon(char *name0)
 {
     /* systemd's last killing spree spares '@' (systemd.io/ROOT_STORAGE_DAEMONS). */
@@ -139,8 +140,8 @@ static int enter_root(const char *root, struct dlf_err *err)
 }
 
 /*
- * Everybody but root mounts and unmounts by fusermount3, which is setuid: neither no_new_privs nor
- * a filter may be in its way, and there is nothing to drop.
+ * All users but root mount and unmount by fusermount3, which is setuid: neither no_new_privs nor a
+ * filter may be in its way, and there is nothing to drop.
  */
 static bool mounts_itself(void)
 {
@@ -269,7 +270,7 @@ static void open_report(struct mount *m)
         dlf_warn("%s; going on without reports", err.msg);
 }
 
-/* It serves: what goes on beside that. */
+/* The node serves: starts the work beside that. */
 static void begin_work(struct mount *m)
 {
     m->pressure = dlf_pressure_new(m->meminfo_fd, m->image, m->options.cache_bytes,
@@ -340,7 +341,7 @@ static int serve(struct mount *m, char *name0)
     if (atomic_load(&m->moved))
         dlf_report_say(m->report, DLF_REPORT_INDEPENDENT);
     bool reported = dlf_report_close(m->report);
-    /* The private root was made for this process: what it holds is RAM. */
+    /* The private root was made for this process: its files take RAM. */
     if (rc == 0 && o->chroot)
         umount2("/", MNT_DETACH);
     dlf_log_close();

@@ -1,6 +1,6 @@
 /*
- * The program's commands. Each gets the arguments after its name and returns an exit status:
- * 0 done, 1 failed (a line on stderr has said what), 2 wrong usage (likewise).
+ * The program's commands. Each gets the arguments after its name and returns an exit status: 0
+ * done, 1 failed, 2 wrong usage (both after a line on stderr).
  */
 #ifndef DLFUSE_FUSE_COMMANDS_H
 #define DLFUSE_FUSE_COMMANDS_H
@@ -22,20 +22,21 @@ int dlf_cmd_trace(int argc, char **argv);
 
 /*
  * FROM TO: TO, which exists, gets FROM's owner, mode, times and extended attributes (ACLs, security
- * labels), but overlayfs' own and security.evm. What the file system of TO cannot store is said on
- * stderr, and fails; of user.* nothing is said.
+ * labels), but overlayfs' own and security.evm. An attribute that TO cannot store is reported on
+ * stderr, and the command fails; a user.* attribute that TO's file system does not support is
+ * skipped silently.
  */
 int dlf_cmd_copy_attributes(int argc, char **argv);
 
 /*
- * For commands that print a file of a mount. open: NULL when there is none, said on stderr. end:
- * closes it; rc is what copying it to stdout came to, a negative errno is said. Returns the exit
- * status.
+ * For commands that print a file of a mount. open: NULL, with a line on stderr, when there is none.
+ * end: closes it; rc is the result of copying it to stdout, and a negative errno is reported.
+ * Returns the exit status.
  */
 FILE *dlf_cmd_open(const char *command, const char *directory, const char *name);
 int dlf_cmd_end(const char *command, const char *directory, const char *name, FILE *in, int rc);
 
-/* What the errno of opening a mount's file says about the mount. */
+/* The state of a mount, in words, from the errno of opening its file. */
 const char *dlf_cmd_why_none(int code);
 
 int dlf_cmd_handover(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* What a program that reaches the mount may say; its bytes may be anything. Pure. */
+/* Requests of programs that reach the mount; their bytes may be anything. Pure. */
 #include "fuse/control.h"
 
 #include <errno.h>

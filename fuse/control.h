@@ -1,7 +1,7 @@
 /*
  * How `dlfuse status` and `dlfuse handover` reach a running `dlfuse mount`: through the mount
  * itself. status.json is read like a file; hand-over is an ioctl on root.img. No socket, no pid
- * file, and the mount's own permissions decide who may.
+ * file, and the mount's own permissions control access.
  */
 #ifndef DLFUSE_FUSE_CONTROL_H
 #define DLFUSE_FUSE_CONTROL_H
@@ -16,9 +16,9 @@
 #define DLF_TRACE_FILE "trace"
 
 /*
- * What is written to it is a command, with or without a newline: "ready": the machine's boot is
- * over; "poweroff" or "reboot": the machine goes down, which only a root filesystem's daemon takes.
- * The booted system needs no program of ours to say so.
+ * Each write to it is a command, with or without a newline: "ready": the machine's boot is over;
+ * "poweroff" or "reboot": the machine goes down, which only a root filesystem's daemon takes. The
+ * booted system needs no program of ours to say so.
  */
 #define DLF_CONTROL_FILE "control"
 #define DLF_CONTROL_READY "ready"
@@ -32,7 +32,7 @@
 struct dlf_handover_request {
     char
         path[DLF_LOOP_PATH_MAX]; /* NUL-terminated; opened by the node, in its own root directory */
-    uint32_t device_major;       /* what path must be */
+    uint32_t device_major;       /* path must be this device */
     uint32_t device_minor;
 };
 

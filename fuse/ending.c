@@ -19,7 +19,7 @@
 
 #define LOOK_MS 1000
 
-/* What the write-out before the end may take: a file system on the network may hang as well. */
+/* The longest write-out before the end: a file system on the network may hang as well. */
 #define SYNC_MS 10000
 
 struct dlf_ending {
@@ -32,7 +32,7 @@ struct dlf_ending {
     bool syncing;
     bool thread_made;
     pthread_t thread;
-    enum dlf_command how; /* DLF_COMMAND_NONE: nobody has said */
+    enum dlf_command how; /* DLF_COMMAND_NONE: not told yet */
 };
 
 bool dlf_ending_is_due(struct dlf_ending_watch *watch, const struct dlf_ending_look *look,
@@ -114,7 +114,7 @@ static void *sync_thread(void *cookie)
     return NULL;
 }
 
-/* Whatever file systems have to write: this root has nothing, but there may be disks. */
+/* Writes all file systems out: this root has nothing to write, but there may be disks. */
 static void write_out(struct dlf_ending *e)
 {
     pthread_t thread;

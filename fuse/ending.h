@@ -1,13 +1,12 @@
 /*
- * The end of the machine whose root filesystem this is.
+ * The shutdown of a machine that has its root filesystem from this node.
  *
- * A machine that goes down says so (control.h). From then on nothing in the directory tree shows
- * the mount, which nobody could unmount while the root stands on it; and the end comes, whatever
- * the servers do. Programs that wait for bytes are killed by their init, but nobody kills that: it
- * reads its own next step from this root, and without a server it would wait for ever. So when
- * nothing has come for the time that was set, while reads wait and init is what waits for them, the
- * machine is powered off or restarted from here. What other file systems have to write is written
- * before that.
+ * A machine that goes down says so (control.h). From then on the mount is hidden from the directory
+ * tree, because no program could unmount it while the root stands on it. And the machine goes down
+ * even without a server. Init kills the programs that wait for bytes, but nothing kills init: it
+ * reads its own next step from this root, and without a server it would wait for ever. So the node
+ * powers off or restarts the machine itself, when no bytes have come for the time that was set,
+ * while reads wait and init waits for them. Other file systems are written out before that.
  *
  *   IDLE -> ENDING (told; looks once a second) -> the machine is gone
  */
@@ -27,7 +26,7 @@ struct dlf_ending_look {
     bool init_waits;
 };
 
-/* What was seen before; all zeros at first. */
+/* The result of the earlier looks; all zeros at first. */
 struct dlf_ending_watch {
     bool stuck;
     uint64_t since_ms;
@@ -39,9 +38,9 @@ bool dlf_ending_is_due(struct dlf_ending_watch *watch, const struct dlf_ending_l
                        uint64_t patience_ms);
 
 /*
- * Whether PID 1 waits for its root, of its /proc/1/stat: it sleeps in the kernel so that only what
- * it waits for wakes it (state D), or is systemd's last program, whose children may be what sleeps
- * like that. False for a text that is none.
+ * Whether PID 1 waits for its root, by the text of its /proc/1/stat. It does when it sleeps
+ * uninterruptibly in the kernel (state D). systemd's last program counts as waiting too, because
+ * one of its children may sleep like that instead. False for a malformed text.
  */
 bool dlf_ending_init_waits(const char *stat);
 

@@ -1,6 +1,7 @@
 /*
  * FUSE's low-level operations. Inode 1 is the directory, the others are in `files`. Immutable after
- * opening but for what libfuse keeps; entered by its threads. Does not know about chunks or HTTP.
+ * opening, except libfuse's own state; entered by libfuse's threads. Does not know about chunks or
+ * HTTP.
  */
 #define FUSE_USE_VERSION 35
 #include "fuse/front.h"
@@ -148,7 +149,7 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
-/* status.json, metrics and trace are one text from open to release, whatever happens meanwhile. */
+/* status.json, metrics and trace stay one text from open to release. */
 static bool is_text(fuse_ino_t ino)
 {
     return ino == INO_STATUS || ino == INO_METRICS || ino == INO_TRACE;
@@ -274,7 +275,7 @@ static int obey(struct dlf_front *front, enum dlf_command command)
     return -EINVAL;
 }
 
-/* A command to the node; with allow_other anybody could write, but only its owner and root may. */
+/* A command to the node; with allow_other any user could write, but only its owner and root may. */
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
@@ -341,7 +342,7 @@ static void on_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg
         fuse_reply_err(req, -rc);
         return;
     }
-    /* Moving a device is root's business; with allow_other anybody may call. */
+    /* Moving a device is root's business; with allow_other any user may call. */
     if (fuse_req_ctx(req)->uid != 0) {
         fuse_reply_err(req, EPERM);
         return;
@@ -383,8 +384,7 @@ static void escape(char *out, size_t room, const char *text)
     out[n] = 0;
 }
 
-/* libfuse writes to stderr if nobody asks for its words; a reader of that may wait for this node.
- */
+/* Without it libfuse writes to stderr, and a reader of stderr may wait for this node. */
 static void on_libfuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
 {
     dlf_vlog(level <= FUSE_LOG_ERR ? DLF_LOG_WARNING : DLF_LOG_DEBUG, fmt, ap);
@@ -394,7 +394,7 @@ static struct fuse_session *new_session(struct dlf_front *front)
 {
     char options[DLF_URL_MAX * 2 + 128];
     char source[DLF_URL_MAX * 2];
-    char shown[DLF_URL_MAX]; /* everybody reads /proc/mounts */
+    char shown[DLF_URL_MAX]; /* all users read /proc/mounts */
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *session = NULL;
 
@@ -422,7 +422,7 @@ static void free_front(struct dlf_front *front)
 /* Root mounts itself, and gives libfuse the descriptor. */
 static int mount_as_root(struct dlf_front *front, struct dlf_err *err)
 {
-    char shown[DLF_URL_MAX]; /* everybody reads /proc/mounts */
+    char shown[DLF_URL_MAX]; /* all users read /proc/mounts */
     char path[32];
     dlf_url_shown(shown, sizeof(shown), front->config.url);
     const struct dlf_mountpoint_config config = {
@@ -526,11 +526,11 @@ void dlf_front_close(struct dlf_front *front)
 {
     if (!front)
         return;
-    /* -EINVAL: others have unmounted it, which is why this ends, or there is nothing to add to what
-     * was said of it in the hand-over. */
+    /* -EINVAL: others have unmounted it, which is why this ends, or the hand-over has already
+     * reported the failure. */
     int rc = dlf_front_hide(front);
     if (rc < 0 && rc != -EINVAL)
         dlf_warn("%s: cannot be unmounted: %s", front->config.directory, strerror(-rc));
-    fuse_session_unmount(front->session); /* what fusermount3 has mounted */
+    fuse_session_unmount(front->session); /* where fusermount3 has mounted */
     free_front(front);
 }

@@ -2,9 +2,9 @@
  * The front: the FUSE file system that shows an image as a directory with root.img, status.json,
  * trace and control.
  *
- * The only file that knows libfuse. Reads whose bytes are present are answered in FUSE's own
- * threads; the others are parked in the image and answered from the scheduler's thread, so that a
- * slow network uses up no thread. Each request gets exactly one reply.
+ * The only file that knows libfuse. FUSE's own threads answer reads of present bytes; the others
+ * are parked in the image and answered from the scheduler's thread, so that a slow network uses up
+ * no thread. Every request is answered exactly once.
  */
 #ifndef DLFUSE_FUSE_FRONT_H
 #define DLFUSE_FUSE_FRONT_H
@@ -25,7 +25,7 @@ struct dlf_front_config {
     const char *directory;
     bool allow_other;
     bool cache_is_whole;       /* the cache may hold all of the image: hand-over is possible */
-    struct dlf_ending *ending; /* the machine's, whose root this is; NULL: it is none's */
+    struct dlf_ending *ending; /* of the machine with its root here; NULL: none */
 };
 
 /* Mounts. 0 or a negative errno; of a user's mount, libfuse and fusermount3 say more on stderr. */
@@ -36,15 +36,15 @@ int dlf_front_open(struct dlf_front **front, const struct dlf_front_config *conf
 int dlf_front_serve(struct dlf_front *front);
 
 /*
- * Takes the mount out of the directory tree; those who have its files open keep them, and it goes
- * on serving. Needs CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative errno.
+ * Takes the mount out of the directory tree; programs that have its files open keep them, and it
+ * goes on serving. Needs CAP_SYS_ADMIN. Not from FUSE's threads. 0, or a negative errno.
  */
 int dlf_front_hide(struct dlf_front *front);
 
 /*
- * After dlf_front_hide, whatever that said: makes dlf_front_serve return, when the last file in the
- * mount is closed, or after some seconds, because a copy of it may have been left: in another mount
- * namespace, or in this one. Such a copy is dead then. Not from FUSE's threads.
+ * After dlf_front_hide, also after its failure: makes dlf_front_serve return when the last file in
+ * the mount is closed, or else after some seconds. A copy of the mount may be left, in another
+ * mount namespace or in this one; such a copy is dead then. Not from FUSE's threads.
  */
 void dlf_front_end(struct dlf_front *front);
 

@@ -5,9 +5,10 @@
  *
  * Not even SIGKILL ends that wait. A process that is killed in it is only gone when the call
  * returns; until then the descriptors that the calling thread has stay open. With /dev/fuse among
- * them the kernel would not give up the reads that nobody answers any more, for which the call
- * waits: for ever. So the call is made by a thread that has a table of its own with two descriptors
- * in it. When the process is killed the reads then fail, and the device moves.
+ * them the kernel would not give up the reads that the call waits for, though no process answers
+ * them any more: it would wait for ever. So the call is made by a thread that has a table of its
+ * own with two descriptors in it. When the process is killed the reads then fail, and the device
+ * moves.
  */
 #include "fuse/handover.h"
 

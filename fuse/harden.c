@@ -1,7 +1,8 @@
 /*
- * Capabilities by capset, the filter by libseccomp. Owns nothing, keeps no state: what holds is
- * asked of the kernel. The lists below are what the node, libfuse, libcurl, OpenSSL and the C
- * library (names are resolved in new threads at any time) were seen or are known to use.
+ * Capabilities by capset, the filter by libseccomp. Owns nothing, keeps no state: the kernel is
+ * asked for the present state. The lists below are the calls that the node, libfuse, libcurl,
+ * OpenSSL and the C library (names are resolved in new threads at any time) were seen or are known
+ * to use.
  */
 #include "fuse/harden.h"
 
@@ -49,8 +50,8 @@ static bool has(const struct capabilities *caps, unsigned number)
     return caps->data[number / 32].effective >> number % 32 & 1;
 }
 
-/* What may ever be gained: only who may change the set can, for others exec gives nothing anyway.
- */
+/* Empties the set of capabilities that may ever be gained. Only CAP_SETPCAP allows that; for other
+ * processes exec gives nothing anyway. */
 static int empty_bounding_set(const struct capabilities *caps)
 {
     for (unsigned number = 0; has(caps, CAP_SETPCAP) && number < 64; number++)
@@ -121,7 +122,7 @@ static const int always[] = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(nanosleep),
     SCMP_SYS(time),
-    /* who and where we are */
+    /* our identity and place */
     SCMP_SYS(capget),
     SCMP_SYS(getegid),
     SCMP_SYS(geteuid),
@@ -189,7 +190,7 @@ static const int always[] = {
     SCMP_SYS(pselect6),
     SCMP_SYS(pselect6_time64),
     SCMP_SYS(select),
-    /* connections that we make; socket has conditions, and nobody connects to us */
+    /* outgoing connections; socket has conditions, and none come in */
     SCMP_SYS(bind),
     SCMP_SYS(connect),
     SCMP_SYS(getpeername),
@@ -253,9 +254,9 @@ static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-/* What can be executed is what could be before: no library is loaded any more, and no code is made,
- * in memory or in a file that is mapped. The other ways to PROT_EXEC are on no list: pkey_mprotect,
- * shmat with SHM_EXEC, personality with READ_IMPLIES_EXEC. */
+/* Only code that could be executed before can be executed: no library is loaded any more, and no
+ * code is made, in memory or in a file that is mapped. The other ways to PROT_EXEC are on no list:
+ * pkey_mprotect, shmat with SHM_EXEC, personality with READ_IMPLIES_EXEC. */
 static void allow_memory(struct filter *f)
 {
     static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)};

@@ -1,6 +1,6 @@
 /*
- * What the process gives up when it has what it needs: capabilities, system calls, and the way to
- * get privileges by executing something (docs/ARCHITECTURE.md, "What the daemon may do").
+ * Gives up the privileges that the process needs no longer: capabilities, system calls, and the way
+ * to get privileges by executing something (docs/ARCHITECTURE.md, "What the daemon may do").
  *
  * Nothing here can be taken back. A kernel that lacks a part of it is no reason not to serve: the
  * caller says so and goes on.
@@ -17,9 +17,9 @@
 #define DLF_CAPABILITY(number) ((uint64_t)1 << (number))
 
 /*
- * Keeps, of the capabilities that the process has, those in keep; none can be inherited or come
- * back. No program that it executes gets privileges from its file, setuid ones included. For the
- * calling thread and those that it makes: to be called before the first one. 0 or a negative errno.
+ * Keeps, of the process's capabilities, only the ones in keep; none can be inherited or come back.
+ * No program that it executes gets privileges from its file, setuid ones included. For the calling
+ * thread and the threads that it makes: call it before the first one. 0 or a negative errno.
  */
 int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
 
@@ -30,7 +30,7 @@ int dlf_harden_drop(uint64_t keep, struct dlf_err *err);
  */
 void dlf_harden_memory(void);
 
-/* What a filter lets through beyond memory, threads, clocks, sockets, and files opened to read. */
+/* Calls that a filter allows beyond memory, threads, clocks, sockets, and files opened to read. */
 enum dlf_harden_use {
     DLF_USE_HANDOVER = 1, /* LOOP_CHANGE_FD, umount2 and close_range */
     DLF_USE_RENAME = 2,   /* rename, unlink */
@@ -38,12 +38,12 @@ enum dlf_harden_use {
 };
 
 /*
- * Filters the system calls of all threads, those that run included. No memory becomes executable
- * from now on, so no library can be loaded: whatever loads one when it first needs it must have
- * done that (names.h). A call that is not on the list
- * fails with ENOSYS, as on a kernel that does not have it: a C library newer than the list then
- * does without, and the daemon lives. uses: bits of dlf_harden_use. Sets "no new privileges". 0;
- * -EOPNOTSUPP where the kernel has no filters; another negative errno. Nothing is filtered then.
+ * Filters the system calls of all threads, running ones included. No memory becomes executable from
+ * now on, so no library can be loaded: code that loads a library on first use must have done that
+ * before (names.h). A call that is not on the list fails with ENOSYS, as on a kernel that lacks it.
+ * A C library newer than the list then does without, and the daemon lives. uses: bits of
+ * dlf_harden_use. Sets "no new privileges". 0; -EOPNOTSUPP where the kernel has no filters; another
+ * negative errno. Nothing is filtered then.
  */
 int dlf_harden_filter(unsigned uses, struct dlf_err *err);
 

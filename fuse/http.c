@@ -58,7 +58,7 @@ static size_t name_length(const char *line)
                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
 }
 
-/* The source's own business: with these, answers would not be what was asked for. */
+/* Lines that are the source's own business: with these, answers would not fit the questions. */
 static bool is_ours(const char *line, size_t length)
 {
     static const char *const ours[] = {"range",      "if-range",       "accept-encoding",
@@ -69,7 +69,7 @@ static bool is_ours(const char *line, size_t length)
     return false;
 }
 
-/* What is wrong with it; NULL: nothing. */
+/* The line's fault; NULL: none. */
 static const char *line_fault(const char *line)
 {
     size_t length = name_length(line);

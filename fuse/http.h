@@ -1,5 +1,6 @@
 /*
- * What requests need beside a URL: a proxy, certificates to trust, header lines that open doors.
+ * The settings of requests beside a URL: a proxy, certificates to trust, header lines that grant
+ * access.
  *
  * Files are read by one thread at start-up, before chroot and before system calls are filtered.
  * Header lines are secrets: no message, log or status has them.
@@ -17,10 +18,10 @@
 
 struct dlf_http {
     const char *proxy;        /* URL, borrowed; NULL: as the environment says */
-    const char *ca_from;      /* file, borrowed; NULL: what the system trusts */
+    const char *ca_from;      /* file, borrowed; NULL: the system's certificates */
     const char *headers_from; /* file, borrowed; NULL: none */
 
-    /* What dlf_http_open read. */
+    /* Read by dlf_http_open. */
     char *ca; /* PEM; NULL: none */
     size_t ca_size;
     char *headers;                                    /* where header_lines point to */
@@ -28,13 +29,13 @@ struct dlf_http {
 };
 
 /*
- * Reads ca_from, which has one PEM certificate at least, and headers_from, one line a header.
- * Nobody but its owner may read the latter: -EACCES. -EBADMSG when there is something else in them,
- * -EFBIG; or why they cannot be read. err names file and line, never what is in it.
+ * Reads ca_from, which has one PEM certificate at least, and headers_from, one line a header. Only
+ * its owner may have permission to read the latter, else -EACCES. -EBADMSG when the files contain
+ * something else, -EFBIG; or the errno of reading them. err names file and line, never the content.
  */
 int dlf_http_open(struct dlf_http *http, struct dlf_err *err);
 
-/* Wipes what was read. */
+/* Wipes the header lines, and frees all that was read. */
 void dlf_http_close(struct dlf_http *http);
 
 #endif

@@ -2,8 +2,7 @@
  * The image: bytes at offsets, from the cache or, when they come, from the network.
  *
  * Ties manifest, index pages, cache and scheduler together: reads are parked until their bytes are
- * there, sequential ones are read ahead, and what nobody asked for is filled in until the image is
- * complete.
+ * there, sequential ones are read ahead, and the fill fetches the rest until the image is complete.
  */
 #ifndef DLFUSE_FUSE_IMAGE_H
 #define DLFUSE_FUSE_IMAGE_H
@@ -35,8 +34,8 @@ struct dlf_image_config {
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
     uint32_t fill_delay_ms; /* where there is a boot pack: at most, a random time after ready */
     bool resume;            /* cache_fd may hold chunks from before */
-    bool bulk;              /* nobody reads: fetch as fast as the network goes */
-    bool quiet;             /* no log lines about what fails and is tried again */
+    bool bulk;              /* there are no readers: fetch as fast as the network allows */
+    bool quiet;             /* no log lines about failures that are retried */
     bool patient;           /* keep trying when the manifest cannot be had, with a log line */
     uint64_t timeout_ms;    /* for each read; 0: for ever */
 
@@ -73,8 +72,8 @@ struct dlf_image_stats {
 
 /*
  * Fetches and checks the manifest and the index head. Blocks. 0; the source's codes; -EBADMSG,
- * -ENOTSUP, -EFBIG for a manifest or head that is none; -EKEYREJECTED, -ESTALE for a manifest that
- * is not what is trusted; -EINVAL for a URL that cannot be one.
+ * -ENOTSUP, -EFBIG for an invalid manifest or head; -EKEYREJECTED, -ESTALE for a manifest that is
+ * not trusted; -EINVAL for an invalid URL.
  */
 int dlf_image_open(struct dlf_image **image, const struct dlf_image_config *config,
                    struct dlf_err *err);
@@ -90,10 +89,10 @@ int dlf_image_fd(const struct dlf_image *image);
 
 /*
  * Everything that complete needs is set up: it may be called from now on. fill: fetches the rest of
- * the image, first what the boot pack's table names as read later, then all in image order; where a
- * boot pack comes, only after dlf_image_ready, or when reads have been quiet for some seconds, and
- * a random time after that. Once all chunks are here, the index pages that are missing are asked
- * for in any case. Once.
+ * the image: first the chunks that the boot pack's table lists as read later, then all in image
+ * order. Where a boot pack comes, the fill begins only after dlf_image_ready, or when reads have
+ * been quiet for some seconds, and a random time after that. Once all chunks are here, the missing
+ * index pages are asked for in any case. Call it once.
  */
 void dlf_image_start(struct dlf_image *image, bool fill);
 
@@ -127,14 +126,14 @@ unsigned dlf_image_read_now(struct dlf_image *image, uint64_t offset, uint32_t s
 /* The pieces are not used any more. Soon, and not after waiting for anything. */
 void dlf_image_read_over(struct dlf_image *image);
 
-/* Why the last fetch failed that did. */
+/* The cause of the last fetch that failed. */
 void dlf_image_last_failure(struct dlf_image *image, struct dlf_err *err);
 
 /*
- * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from
- * this or another thread; bytes are valid during the call. rc: 0, -EIO, -ENOMEM. At most 64 MiB of
- * reads are in work, more wait in line. With timeout_ms the read ends with -EIO so long after it
- * was made, in line or in work; what it waited for is still fetched.
+ * Reads size bytes, at least 1, at offset, inside the image. done is called exactly once, from this
+ * or another thread; bytes are valid during the call. rc: 0, -EIO, -ENOMEM. At most 64 MiB of reads
+ * are in work, more wait in line. With timeout_ms the read ends with -EIO that long after it was
+ * made, in line or in work; the chunks and pages that it waited for are still fetched.
  */
 void dlf_image_read(struct dlf_image *image, uint64_t offset, uint32_t size,
                     void (*done)(void *cookie, int rc, const uint8_t *bytes, uint32_t size),

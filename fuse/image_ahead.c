@@ -1,18 +1,18 @@
 /*
- * What will probably be read soon. Read-ahead: a reader that goes on where it stopped gets what
- * comes next fetched before it asks, in a window that doubles. Read-around: on a far network, where
- * a round trip is worth many bytes, a read that has to wait brings its neighbourhood along, because
- * what is read together mostly lies together. That takes bandwidth from other reads that wait, so
- * where there are such, it has to have paid: as many reads must have gone to the last
- * neighbourhoods as are kept waiting by one. A reader that is alone keeps itself waiting: its next
- * read comes behind the neighbourhood. ahead_lock (a leaf) guards streams and neighbourhoods;
- * chunks are asked for without it.
+ * Asks for chunks that will probably be read soon. Read-ahead: for a reader that goes on where it
+ * stopped, the next chunks are fetched before it asks, in a window that doubles. Read-around: on a
+ * far network, where a round trip is worth many bytes, a read that has to wait brings its
+ * neighbourhood along, because content that is read together mostly lies together. That takes
+ * bandwidth from other waiting reads. Where there are such reads, read-around must have paid: as
+ * many reads must have gone to the last neighbourhoods as one neighbourhood keeps waiting. A reader
+ * that is alone keeps itself waiting: its next read comes behind the neighbourhood. ahead_lock (a
+ * leaf) guards streams and neighbourhoods; chunks are asked for without it.
  */
 #include "fuse/image_private.h"
 #include "fuse/util.h"
 
 /*
- * Bytes: the first window, and the largest. On a far network the first is what is under way when
+ * Bytes: the first window, and the largest. On a far network the first is the bytes under way when
  * the network is full, and the largest four times that: half of it may have come before more is
  * asked for, and it shrinks by compression.
  */
@@ -24,15 +24,15 @@
 #define AROUND_MIN ((uint64_t)128 << 10)
 #define AROUND_MAX ((uint64_t)8 << 20)
 
-/* Sixteenths of a read: what a neighbourhood must be good for where nobody else waits. It is on the
- * wire before the reader's next read, and keeps that one waiting for half a round trip
+/* Sixteenths of a read that a neighbourhood must be good for where no other read waits. It is on
+ * the wire before the reader's next read, and keeps that one waiting for half a round trip
  * (bench/datapath, cold random reads). */
 #define AROUND_ALONE 8
 
-/* A refused neighbourhood in so many is asked for all the same: what is read may have changed. */
+/* One refused neighbourhood in so many is asked for all the same: the reads may have changed. */
 #define AROUND_TRY 32
 
-/* Reads that the boot pack did not foresee, after which it is not about what is going on. */
+/* After so many reads that it did not foresee, the boot pack is about something else. */
 #define MISSES_MAX 64
 
 /* Bytes by which a read may miss its place: several threads of a kernel reader come out of order.
@@ -63,7 +63,7 @@ static void credit_around_locked(struct dlf_image *im, uint64_t offset)
             im->around[i].reads++;
 }
 
-/* What to ask for after this read: [*from, *to), empty when nothing. */
+/* The range to ask for after this read: [*from, *to), empty for none. */
 static void advance_stream(struct dlf_image *im, uint64_t offset, uint64_t end, uint64_t *from,
                            uint64_t *to)
 {
@@ -128,8 +128,8 @@ static void prefetch(struct dlf_image *im, uint64_t at, uint64_t to)
 }
 
 /*
- * Does the boot pack know what comes next? Until the boot is over it does, unless reads miss.
- * Whoever reads something else altogether says so by missing, even where nobody ever says "ready".
+ * Does the boot pack know the next reads? Until the boot is over it does, unless reads miss. A
+ * reader of something else altogether shows itself by misses, even where "ready" is never said.
  */
 static bool foreseen(struct dlf_image *im)
 {
@@ -158,7 +158,7 @@ static bool around_pays_locked(struct dlf_image *im)
     return pays;
 }
 
-/* Takes the oldest neighbourhood's place, which shows what it was worth. */
+/* Takes the oldest neighbourhood's place, and counts the reads that went to that one. */
 static void note_around_locked(struct dlf_image *im, uint64_t from, uint64_t to)
 {
     struct around_window *w = &im->around[im->around_turn++ % AROUND_WINDOWS];
@@ -168,9 +168,9 @@ static void note_around_locked(struct dlf_image *im, uint64_t from, uint64_t to)
 }
 
 /*
- * Bytes of image that are worth a round trip: what one could bring, at two bytes of content for one
- * on the wire, a quarter of them before offset. 0 when that is less than a chunk, or too soon after
- * the last time, or does not pay.
+ * Bytes of image that are worth a round trip: as many as one could bring, at two bytes of content
+ * for one on the wire, a quarter of them before offset. 0 when that is less than a chunk, or too
+ * soon after the last time, or does not pay.
  */
 static uint64_t around_window(struct dlf_image *im, uint64_t offset)
 {
@@ -200,7 +200,7 @@ void dlf_image_read_around(struct dlf_image *im, uint64_t offset)
     uint64_t window = around_window(im, offset);
     if (!window)
         return;
-    /* Forward first: that is what follows in the same request. */
+    /* Forward first: that part follows in the same request. */
     prefetch(im, offset, offset + window * 3 / 4);
     prefetch(im, offset > window / 4 ? offset - window / 4 : 0, offset);
 }

@@ -1,7 +1,7 @@
 /*
  * The boot pack, one stream: its table, the index head, every chunk that the table names. It is the
  * first thing that is asked for when the manifest is here; image_head.c has the order of events.
- * What follows is done in the scheduler's thread; chunks settle in the cache's workers too, by then
+ * The rest is done in the scheduler's thread; chunks settle in the cache's workers too, and by then
  * the head is here.
  *
  *   piece           asked for from within     when it cannot be had
@@ -12,8 +12,8 @@
  * Where the index object's head is sooner than the table, the chunks are asked for from within the
  * table's done, and the stream's copy of the head passes unused.
  *
- * A boot pack is a convenience: whatever is wrong with it, the index object has the same head and
- * the packs have the same chunks.
+ * A boot pack is a convenience: where it is faulty in any way, the index object has the same head
+ * and the packs have the same chunks.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +23,7 @@
 #include "fuse/log.h"
 #include "fuse/util.h"
 
-/* Of the cache, so that what streams in does not push out what is being read. */
+/* Of the cache, so that the stream does not push out chunks that are being read. */
 #define BOOT_SHARE_OF_CACHE 2
 
 static void give_up(struct dlf_image *im, const char *why)

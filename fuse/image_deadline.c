@@ -1,10 +1,10 @@
 /*
  * Deadlines of reads: with timeout_ms, a thread ends each read that was not answered so long after
- * it was made, whether it is in line or in work. The deadline is the read's alone: what it waited
- * for is still fetched, and other readers' time is their own.
+ * it was made, whether it is in line or in work. The deadline is the read's alone: the chunks and
+ * pages that it waited for are still fetched, and other readers' time is their own.
  *
- * All reads have the same time, so the first of each list is the next whose time is up, and a read
- * that comes while the thread sleeps is due after it has woken up.
+ * All reads have the same time, so the first of each list is the next one due, and a read that
+ * comes while the thread sleeps is due after it has woken up.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -40,8 +40,8 @@ static void end_in_line(struct dlf_image *im, struct image_read *r)
     dlf_read_admit(im); /* a shorter one behind it may find room */
 }
 
-/* Ends the first read whose time is up. False when there is none; then *until_ms is when to look
- * again. read_lock is held, and released meanwhile. */
+/* Ends the first overdue read. False when there is none; then *until_ms is when to look again.
+ * read_lock is held, and released meanwhile. */
 static bool end_one_locked(struct dlf_image *im, uint64_t *until_ms)
 {
     struct read_list *lists[] = {&im->working, &im->line};

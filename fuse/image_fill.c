@@ -1,12 +1,12 @@
 /*
  * The fill: asks for everything that is absent until the image is complete. A thread of its own
- * walks over the image, a pass at a time: first the chunks that the boot pack's table says will be
- * read later, then index page by index page all that lies in it, with a window of bytes under way.
+ * walks over the image, a pass at a time: first the chunks that the boot pack's table lists as read
+ * later, then the chunks of each index page in turn, with a window of bytes under way.
  *
- * A pass asks for each chunk once and takes no notice of how that ends. Whatever ends otherwise
- * than with a chunk in the file (its boot pack is given up, memory was short, a page did not come)
- * leaves `missed` behind, and one more pass follows. So nothing is ever set back, and the only way
- * out is the end: complete, impossible, or closing.
+ * A pass asks for each chunk once and takes no notice of how that ends. A request that ends without
+ * a chunk in the file (its boot pack is given up, memory was short, a page did not come) leaves
+ * `missed` behind, and one more pass follows. So nothing is ever set back, and the only way out is
+ * the end: complete, impossible, or closing.
  *
  * Nothing is asked for with fill_lock held.
  */
@@ -29,8 +29,8 @@
 #define QUIET_AT_LATEST_MS 120000
 #define LOOK_EVERY_MS 250
 
-/* Before a pass for what the last one has missed: out of memory may pass, and a boot pack that is
- * given up has many chunks. */
+/* Before a pass for chunks that the last one has missed: a shortage of memory may pass, and a boot
+ * pack that is given up has many chunks. */
 #define PASS_PAUSE_MS 1000
 
 /* ---- the end ---- */
@@ -65,7 +65,7 @@ static void check_complete(struct dlf_image *im)
     im->complete(im->cookie);
 }
 
-/* ---- what comes back ---- */
+/* ---- results ---- */
 
 static void record(struct dlf_image *im, const struct dlf_settled *what)
 {
@@ -166,7 +166,7 @@ static void count_asked(struct dlf_image *im, int64_t bytes)
     pthread_mutex_unlock(&im->fill_lock);
 }
 
-/* Asks for a chunk whose page is loaded, if it is absent. False when the pass ends early. */
+/* Asks for a chunk of a loaded page, if it is absent. False when the pass ends early. */
 static bool ask_chunk(struct dlf_image *im, uint64_t chunk)
 {
     struct dlf_spot spot = {.kind = DLF_SPOT_CHUNK, .chunk = chunk};
@@ -243,7 +243,7 @@ static bool pass(struct dlf_image *im)
     bool all = true;
     bool later = false;
     for (uint32_t page = 0; page < head->page_count; page++) {
-        /* Sooner or later the whole table is here; what it names goes first then. */
+        /* Sooner or later the whole table is here; then its chunks go first. */
         if (!later && atomic_load(&im->boot_state) == DLF_BOOT_DONE) {
             later = true;
             if (!ask_later(im))
@@ -254,7 +254,7 @@ static bool pass(struct dlf_image *im)
             return false;
         all &= here;
         if (!here)
-            hole_from = UINT64_MAX; /* what lies before the next chunk is not known: no hole */
+            hole_from = UINT64_MAX; /* the bytes before the next chunk are not known: no hole */
     }
     if (all)
         clear_hole(im, hole_from, head->image_size);
@@ -267,7 +267,7 @@ static bool pass(struct dlf_image *im)
     return true;
 }
 
-/* ---- when it begins, and what follows a pass ---- */
+/* ---- before the first pass, and after each ---- */
 
 /* Until the machine says that it is ready, or nothing was read for a while. */
 static void wait_for_ready_locked(struct dlf_image *im)
@@ -379,7 +379,7 @@ static void set_no_room(struct dlf_image *im, bool no_room)
 {
     pthread_mutex_lock(&im->fill_lock);
     im->no_room = no_room;
-    im->missed |= no_room; /* what a pass has seen present may go */
+    im->missed |= no_room; /* chunks that a pass has seen present may go */
     pthread_cond_broadcast(&im->fill_changed);
     pthread_mutex_unlock(&im->fill_lock);
 }

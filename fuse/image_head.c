@@ -1,6 +1,6 @@
 /*
- * The index head, and what is made of it: pages, cache, trace. Two objects have it, the index and
- * the boot pack.
+ * The index head, and the layers that are made of it: pages, cache, trace. Two objects have it, the
+ * index and the boot pack.
  *
  * The order of events when an image is opened (O: the opening thread; the others are the
  * scheduler's):
@@ -14,8 +14,8 @@
  * or has not brought it after HEAD_PATIENCE_MS. The head that comes first counts, the other one is
  * not looked at. A table that comes behind the head is used at once (image_boot.c).
  *
- * What ends the open: a head that has its digest and is none, no memory, the cache's file, and
- * failing to get the head from the index object, where failing is final (dlf_fetch.once).
+ * The open fails when a head has its digest but is none, without memory, by an error of the cache's
+ * file, or when the index object does not give the head, where that is final (dlf_fetch.once).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,10 +27,10 @@
 #include "fuse/image_private.h"
 #include "fuse/util.h"
 
-/* Bytes of index pages that are asked for before anybody needs them: 900 MB of data. */
+/* Bytes of index pages that are asked for before a read needs them: 900 MB of data. */
 #define INDEX_AT_ONCE ((uint32_t)1 << 20)
 
-/* A boot pack that does not come keeps nobody waiting for longer. */
+/* A boot pack that does not come delays the open no longer than this. */
 #define HEAD_PATIENCE_MS 1000
 
 static int open_cache(struct dlf_image *im, const struct dlf_image_config *config,
@@ -70,7 +70,7 @@ static int open_trace(struct dlf_image *im, uint64_t start_us, struct dlf_err *e
     return im->trace ? 0 : dlf_fail(err, ENOMEM, "out of memory");
 }
 
-/* Everything that chunks come to. */
+/* Makes pages, cache and trace from the head's bytes. */
 static int make_layers(struct dlf_image *im, const uint8_t *bytes)
 {
     const struct dlf_manifest *m = &im->manifest;

@@ -1,7 +1,7 @@
 /*
  * From URLs to an open image: the manifest, and the layers below in the order that each needs; the
- * index head and what is made of it are image_head.c's. One thread, at start-up; nothing here runs
- * afterwards but dlf_image_close.
+ * index head and the layers that are made of it are image_head.c's. One thread, at start-up;
+ * nothing here runs afterwards but dlf_image_close.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -87,16 +87,16 @@ static int use_manifest(struct dlf_image *im, const struct dlf_trust *trust, con
 }
 
 /*
- * From the first mirror that has one which is taken. A mirror whose manifest is refused is as good
- * as one that does not answer, but what is wrong with it is what a person must know. When there is
- * none, *trouble says whether a mirror that was not reached may have it.
+ * From the first mirror that has an acceptable one. A mirror with a refused manifest is as good as
+ * one that does not answer, but the administrator must be told its fault. When there is none,
+ * *trouble says whether a mirror that was not reached may have it.
  */
 static int get_manifest(struct dlf_image *im, struct dlf_source *source,
                         const struct dlf_image_config *config, const char *path,
                         enum dlf_trouble *trouble, struct dlf_err *err)
 {
     uint8_t *text = malloc(DLF_MANIFEST_MAX);
-    struct dlf_err silent; /* of those that gave none: one that was not reached, if there is one */
+    struct dlf_err silent; /* of mirrors without one: of an unreached one, if there is one */
     struct dlf_err why;
     uint32_t tried = 0;
     unsigned mirror;
@@ -137,7 +137,7 @@ static int get_manifest(struct dlf_image *im, struct dlf_source *source,
     return 0;
 }
 
-/* What was said last, so that waiting for hours does not fill the log with one line. */
+/* The last line in the log, so that waiting for hours does not fill the log with it. */
 struct said {
     char msg[sizeof(((struct dlf_err *)0)->msg)];
     uint64_t when_ms;
@@ -153,7 +153,7 @@ static void say_next_try(struct said *said, const struct dlf_err *err, uint64_t 
     dlf_warn("%s; next try in %" PRIu64 " ms", err->msg, wait_ms);
 }
 
-/* Until the manifest is here, or once when nobody is patient. */
+/* Until the manifest is here, or once where config is not patient. */
 static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
                              const struct dlf_image_config *config, const char *path,
                              struct dlf_err *err)
@@ -175,7 +175,7 @@ static int wait_for_manifest(struct dlf_image *im, struct dlf_source *source,
     }
 }
 
-/* Behind those of the command line, which know nothing of passwords for these. */
+/* Adds the manifest's mirrors behind the command line's, which gives no passwords for them. */
 static void add_mirrors(struct dlf_source *source, const struct dlf_manifest *manifest)
 {
     for (unsigned i = 0; i < manifest->mirror_count; i++) {

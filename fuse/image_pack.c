@@ -1,11 +1,11 @@
 /*
  * A server that sends the whole object where a range is asked for: one that has no ranges, or a
- * cache that has not got the object yet. One chunk of a pack then costs as much as all of it, and
- * the others in it come for nothing. Index pages are asked for in the same way (image_pages.c).
+ * cache that lacks the object. One chunk of a pack then costs as much as all of it, and the others
+ * in it need no request. Index pages are asked for in the same way (image_pages.c).
  */
 #include "fuse/image_private.h"
 
-/* Has the cache room for what nobody has read? */
+/* Has the cache room for chunks that no reader has asked for? */
 static bool has_room(const struct dlf_image *im)
 {
     return dlf_cache_holds_all(im->cache,

@@ -18,7 +18,9 @@ struct page_fetch {
     struct dlf_waiter *waiters;
 };
 
-/* The index has the last word: what came by the boot pack and no page has confirmed goes. */
+/*
+ * The index has the last word: chunks that came by the boot pack and that no page has confirmed go.
+ */
 static void deny_boot(struct dlf_image *im)
 {
     struct dlf_err err;

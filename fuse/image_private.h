@@ -1,7 +1,6 @@
 /*
- * What the image's files share: image_open.c, image_head.c, image_pages.c, image_pack.c,
- * image_read.c, image_walk.c, image_deadline.c, image_ahead.c, image_fill.c, image_boot.c. Only
- * they include it.
+ * Included by the image's files only: image_open.c, image_head.c, image_pages.c, image_pack.c,
+ * image_read.c, image_walk.c, image_deadline.c, image_ahead.c, image_fill.c, image_boot.c.
  *
  * Locks, in the order in which they may be taken; no callback is called with one held:
  *   page_lock, (the scheduler's inbox_lock)
@@ -56,9 +55,9 @@ struct head_wait {
 /*
  * The fill (image_fill.c). Only its thread goes from one state to the next.
  *
- *   FILL_OFF     nobody asked for it, or it has not begun
+ *   FILL_OFF     not asked for, or not begun
  *   FILL_WAITS   for the machine to have booted
- *   FILL_RUNS    a pass over the image: asks for what is absent
+ *   FILL_RUNS    a pass over the image: asks for absent chunks
  *   FILL_PAUSES  a pass is over; the next one begins when something has not come
  *   FILL_RESTS   memory is short
  *   FILL_OVER    the image is complete, or cannot be
@@ -97,7 +96,7 @@ struct dlf_image {
     bool prefetch;
     uint64_t timeout_ms;
     uint64_t cache_bytes;             /* of the configuration */
-    atomic_uint_fast64_t limit_bytes; /* as of now, for who asks ahead */
+    atomic_uint_fast64_t limit_bytes; /* as of now, for fetching ahead */
     struct dlf_trace *trace;
     void (*complete)(void *cookie);
     void *cookie;
@@ -136,7 +135,7 @@ struct dlf_image {
     atomic_uint boot_left;      /* chunks still expected from the boot pack */
 
     pthread_mutex_t fill_lock;
-    pthread_cond_t fill_changed; /* whatever the fill's thread may be waiting for */
+    pthread_cond_t fill_changed; /* wakes the fill's thread */
     pthread_t fill_thread;
     bool fill_thread_made;
     enum fill_state fill_state;
@@ -152,7 +151,7 @@ struct dlf_image {
     int64_t fill_outstanding; /* bytes of content asked for and not settled */
     bool complete_said;
 
-    atomic_uint reads_in_work; /* those that could not be answered at once */
+    atomic_uint reads_in_work; /* reads that could not be answered at once */
     atomic_uint_fast64_t reads;
     atomic_uint_fast64_t read_bytes;
     atomic_uint_fast64_t read_waits;
@@ -193,7 +192,8 @@ void dlf_image_fill_close(struct dlf_image *image);
 int dlf_image_deadlines_begin(struct dlf_image *image, struct dlf_err *err);
 void dlf_image_deadlines_end(struct dlf_image *image);
 
-/* image_head.c: submits a piece whose done is called in any case, from within if it is refused. */
+/* image_head.c: submits a piece. Its done is called in any case, from within if the piece is
+ * refused. */
 void dlf_image_submit(struct dlf_image *image, struct dlf_fetch *fetch);
 
 void dlf_image_head_init(struct head_wait *wait);
@@ -201,7 +201,7 @@ void dlf_image_head_free(struct head_wait *wait);
 
 /*
  * Gets the index head, from the boot pack or the index object, and makes the layers that need it.
- * Blocks. 0, or what dlf_image_open fails with. config's pointer is used during the call only.
+ * Blocks. 0, or an error of dlf_image_open. config's pointer is used during the call only.
  */
 int dlf_image_head_get(struct dlf_image *image, const struct dlf_image_config *config,
                        uint64_t start_us, struct dlf_err *err);

@@ -75,7 +75,7 @@ void dlf_read_finish(struct image_read *r)
     pthread_mutex_unlock(&im->read_lock);
     if (r->waited)
         atomic_fetch_add_explicit(&im->read_waits, 1, memory_order_relaxed);
-    /* What a file system may say about a block that does not come. */
+    /* The errors that a file system may return for a block that does not come. */
     r->done(r->cookie, r->rc == -ESHUTDOWN || r->rc == -ETIMEDOUT ? -EIO : r->rc, r->bytes, size);
     pthread_mutex_destroy(&r->lock);
     free(r->bytes);
@@ -93,7 +93,7 @@ static void count_read(struct dlf_image *im, uint32_t size)
     atomic_fetch_add_explicit(&im->read_bytes, size, memory_order_relaxed);
 }
 
-/* What holes are read from. Never written: it takes no memory. */
+/* Holes are read from it. Never written, so it takes no memory. */
 static uint8_t zeros[256 << 10];
 
 /* Adds memory to the pieces, joining neighbours. False when there are too many. */

@@ -1,16 +1,16 @@
 /*
- * A parked read: one whose bytes are not all here. image_read.c lets it begin and finishes it,
+ * A parked read: some of its bytes are not here yet. image_read.c lets it begin and finishes it,
  * image_walk.c takes it through its range, image_deadline.c ends it when its time is up. Only these
  * three include this.
  *
- * The walk goes from the read's start to its end: present chunks and holes are copied, for each
- * other chunk it leaves a part (a waiter) and goes on, until it meets an index page that is not
- * loaded, has no part left, or is at its end. `pending` counts the parts and the walk itself;
- * whoever takes it to zero walks on or finishes. One thread at a time walks (`walking`), so there
- * is one reply.
+ * The walk goes from the read's start to its end. It copies present chunks and holes; for each
+ * other chunk it leaves a part (a waiter) and goes on. It stops when it meets an index page that is
+ * not loaded, has no part left, or is at its end. `pending` counts the parts and the walk itself;
+ * the thread that takes it to zero walks on or finishes. One thread at a time walks (`walking`), so
+ * there is one reply.
  *
- * A read that has failed (rc) leaves its parts: whoever walks then, or begins to walk for that,
- * takes them out of the lists in which they wait. Fetches are not touched by it.
+ * A read that has failed (rc) gives up its parts: the thread that walks then, or begins to walk for
+ * that, takes them out of the lists in which they wait. Their fetches go on.
  */
 #ifndef DLFUSE_FUSE_IMAGE_READ_H
 #define DLFUSE_FUSE_IMAGE_READ_H
@@ -47,7 +47,7 @@ struct image_read {
     unsigned parts_used;
     struct read_part parts[READ_PARTS];
 
-    pthread_mutex_t lock; /* for what follows; nothing is called with it held */
+    pthread_mutex_t lock; /* of the fields below; nothing is called with it held */
     unsigned pending;
     bool walking;
     int rc;         /* the first failure */

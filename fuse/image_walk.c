@@ -62,7 +62,7 @@ static bool goes_on(struct image_read *r)
     return more;
 }
 
-/* What lies there is to be looked up once more. */
+/* The place is to be looked up once more. */
 static void walk_again(struct image_read *r, uint64_t from)
 {
     pthread_mutex_lock(&r->lock);
@@ -111,8 +111,8 @@ static void uncount_part(struct image_read *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Takes the parts out of the lists in which they wait; those that are not there have been called.
- */
+/* Takes the parts out of the lists in which they wait; the parts that are not there have been
+ * called. */
 static void forget_parts(struct image_read *r)
 {
     struct dlf_image *im = r->image;

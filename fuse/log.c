@@ -61,10 +61,10 @@ static void write_line(enum dlf_log_target target, int kmsg, const struct line *
         return;
     const char *plain = strchr(line, '>') + 1;
     if (write(STDERR_FILENO, plain, strlen(plain)) < 0)
-        return; /* nobody to tell */
+        return; /* there is no other place to say it */
 }
 
-/* The next line, or one about those that are lost. False: there is none. */
+/* The next line, or one about the lost ones. False: there is none. */
 static bool take_locked(struct line *l)
 {
     if (queue.count) {
@@ -97,7 +97,7 @@ static void *writer_thread(void *cookie)
             pthread_mutex_lock(&queue.lock);
             continue;
         }
-        pthread_cond_broadcast(&queue.changed); /* who drains waits for that */
+        pthread_cond_broadcast(&queue.changed); /* a draining thread waits for that */
         if (queue.writer == WRITER_CLOSING)
             break;
         pthread_cond_wait(&queue.changed, &queue.lock);
@@ -121,7 +121,7 @@ void dlf_log_open(enum dlf_log_target target, bool debug)
         openlog("dlfuse", LOG_PID | LOG_NDELAY, LOG_DAEMON);
     pthread_mutex_lock(&queue.lock);
     if (queue.writer == WRITER_RUNNING)
-        (void)drain_locked(); /* what is left then goes to the new target */
+        (void)drain_locked(); /* the lines left then go to the new target */
     state.target = target;
     state.debug = debug;
     if (target == DLF_LOG_KMSG && state.kmsg < 0)
@@ -160,7 +160,7 @@ void dlf_log_close(void)
     pthread_mutex_unlock(&queue.lock);
 }
 
-/* False: the caller writes it, for nobody else does. */
+/* False: the caller must write it. */
 static bool enqueue(const struct line *l)
 {
     pthread_mutex_lock(&queue.lock);

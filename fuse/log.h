@@ -1,10 +1,10 @@
 /*
  * The node's log: one line an event, to stderr, syslog or the kernel's log.
  *
- * Any thread. After dlf_log_start no call waits for who takes the lines: a log daemon, a terminal
- * or a pipe may itself wait for this node, whose root it is on. A thread of the log's own writes
- * them then. While that waits, DLF_LOG_LINES are kept; what is more is lost, and the log says how
- * many lines that were.
+ * Any thread. After dlf_log_start no call waits for the receiver of the lines: a log daemon, a
+ * terminal or a pipe may itself wait for this node, if its root is here. A thread of the log's own
+ * writes the lines then. While it waits, DLF_LOG_LINES are kept; further lines are lost, and the
+ * log says how many.
  *
  * The only mutable file-scope state of the program.
  */
@@ -21,8 +21,8 @@ enum dlf_log_target {
 };
 
 /*
- * Opens the target; what it needs is held open from then on, so chroot does not cut it off. debug:
- * dlf_debug lines are written too. Falls back to stderr when the target cannot be opened.
+ * Opens the target and holds it open, so chroot does not cut it off. debug: dlf_debug lines are
+ * written too. Falls back to stderr when the target cannot be opened.
  */
 void dlf_log_open(enum dlf_log_target target, bool debug);
 
@@ -35,7 +35,7 @@ void dlf_log_start(void);
 /* Milliseconds for which dlf_log_open and dlf_log_close wait for the lines to be written. */
 #define DLF_LOG_DRAIN_MS 1000
 
-/* At the end of the process; lines that come later are written by who has them. */
+/* At the end of the process; later lines are written by the threads that log them. */
 void dlf_log_close(void);
 
 enum dlf_log_level {
@@ -54,10 +54,10 @@ void dlf_vlog(enum dlf_log_level level, const char *fmt, va_list ap)
 #define dlf_info(...) dlf_log(DLF_LOG_INFO, __VA_ARGS__)
 #define dlf_debug(...) dlf_log(DLF_LOG_DEBUG, __VA_ARGS__)
 
-/* What stands between a node and its image, said to the program that started it. */
+/* The obstacle between a node and its image, reported to the program that started the node. */
 enum dlf_trouble {
-    DLF_TROUBLE_UNREACHABLE, /* some mirror does not answer: it may have what is missing */
-    DLF_TROUBLE_UNUSABLE,    /* every mirror answers, and what they have cannot be used */
+    DLF_TROUBLE_UNREACHABLE, /* some mirror does not answer: it may have the missing data */
+    DLF_TROUBLE_UNUSABLE,    /* every mirror answers, and their data cannot be used */
     DLF_TROUBLE_HERE,        /* this machine does not let the node serve */
 };
 
@@ -69,12 +69,12 @@ void dlf_trouble_open(const char *path);
 
 /*
  * The file then says "unreachable MESSAGE", "unusable MESSAGE" or "here MESSAGE", in one line that
- * blanks fill up to always the same length, so that one write replaces the last. Of one kind once
- * in half a second at most. One thread at a time.
+ * blanks always fill up to the same length, so that one write replaces the last. Lines of one kind
+ * come at most once in half a second. One thread at a time.
  */
 void dlf_trouble(enum dlf_trouble kind, const char *message);
 
-/* What was in the way is not any more: empties the file. One thread at a time. */
+/* The obstacle is gone: empties the file. One thread at a time. */
 void dlf_trouble_over(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Smoothing of what was seen: an estimate moves to a better value at once and away from it slowly.
+/*
+ * Smoothing of measurements: an estimate moves to a better value at once and away from it slowly.
  */
 #include "fuse/meter.h"
 

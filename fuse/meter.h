@@ -17,7 +17,7 @@ struct dlf_meter {
     atomic_uint_fast64_t bytes_per_s; /* the most seen, forgotten slowly */
     uint64_t begin_us;                /* of the stretch in which bytes keep coming */
     uint64_t last_us;                 /* when bytes came last */
-    uint64_t bytes;                   /* since begin_us, without those that came with it */
+    uint64_t bytes;                   /* since begin_us, without the first ones */
 };
 
 /* A request's first byte came so long after it was sent. */

@@ -1,13 +1,13 @@
-/* What the header says, as arithmetic on times that the caller brings. */
+/* The header's rules, as arithmetic on times that the caller brings. */
 #include "fuse/mirrors.h"
 
 #include "fuse/util.h"
 
 /*
- * A mirror that was listed later is preferred when its round trip is less than half of what the
- * one before it takes, and at least 5 ms shorter; and stays so while it is less than three
- * quarters. The first-listed wins all else: an operator's order means something (cost, distance,
- * who is meant to carry the load), and on a local network nothing is gained by knowing better.
+ * A mirror that was listed later is preferred when its round trip is less than half that of the
+ * mirror before it, and at least 5 ms shorter. It stays preferred while its round trip is less than
+ * three quarters. In all other cases the first-listed wins: an operator's order means something
+ * (cost, distance, the intended load), and on a local network nothing is gained by knowing better.
  */
 #define CLEARLY_US 5000
 
@@ -25,8 +25,8 @@
 #define STANDBY_BACKOFF_MS 30000
 
 /* A mirror that was silent is left alone for a second, and four times as long each time that it is
- * so again without having brought anything: pauses are short, mostly, and a reader who meets one is
- * helped by a second request. Where it is no pause, few readers meet it. */
+ * silent again without having brought anything. Pauses are short, mostly, and a second request
+ * helps a reader that meets one. Where it is no pause, few readers meet it. */
 #define SILENT_FIRST_MS 1000
 #define SILENT_TIMES 4
 
@@ -34,8 +34,8 @@
  */
 #define WORTHWHILE_BYTES ((uint64_t)64 << 10)
 
-/* A longer round trip moves the smoothed one by this part. A shorter one takes its place: what a
- * busy machine or network does to an answer makes it late, never early. */
+/* A longer round trip moves the smoothed one by this part. A shorter one takes its place: a busy
+ * machine or network makes an answer late, never early. */
 #define SMOOTH 4
 
 static void count(atomic_uint_fast64_t *counter)
@@ -90,7 +90,7 @@ bool dlf_mirrors_other_up(const struct dlf_mirrors *ms, unsigned i)
     return false;
 }
 
-/* The one to ask of those that are up and not avoided; -1: there is none. */
+/* The mirror to ask, up and not avoided; -1: there is none. */
 static int prefer(const struct dlf_mirrors *ms, uint32_t avoid)
 {
     int best = -1;
@@ -109,8 +109,8 @@ static bool is_due(const struct dlf_mirror *m, uint64_t now_ms)
     return is_down(m) && !m->trials && get(&m->not_before_ms) <= now_ms;
 }
 
-/* Only what has had its place for a while begins anew with measuring: a mirror whose probes are
- * fast and whose objects are late would go back and forth each second. */
+/* Only a mirror that has had its place for a while begins anew with measuring: one with fast probes
+ * and late objects would go back and forth each second. */
 static void prefer_now(struct dlf_mirrors *ms, unsigned i, uint64_t now_ms)
 {
     if (i == ms->preferred)
@@ -143,7 +143,7 @@ int dlf_mirrors_choose(struct dlf_mirrors *ms, uint32_t avoid, uint64_t now_ms, 
     return -1;
 }
 
-/* Is it worth knowing what the round trip to m is now? */
+/* Is it worth measuring the round trip to m now? */
 static bool should_measure(const struct dlf_mirror *m, uint64_t now_ms)
 {
     if (is_down(m))
@@ -241,12 +241,12 @@ static uint64_t wait_ms(const struct dlf_mirrors *ms, unsigned i,
     uint64_t wait = dlf_backoff_ms(m->failures_in_a_row);
     if (told) /* never earlier than that, and not all at the same time */
         return told + dlf_random_below(told / 4 + 1000);
-    /* A probe cannot tell that it is fast again, and who finds out waits for seconds. */
+    /* A probe cannot tell that it is fast again, and a reader that finds out waits for seconds. */
     if (f->slow && dlf_mirrors_other_up(ms, i))
         return STANDBY_BACKOFF_MS / 4 * 3 + dlf_random_below(STANDBY_BACKOFF_MS / 4);
     if (f->silent && dlf_mirrors_other_up(ms, i))
         return silent_wait_ms(m->failures_in_a_row);
-    /* Nobody waits for it while another one is up: 10, 20, 30 s. */
+    /* No reader waits for it while another one is up: 10, 20, 30 s. */
     if (m->failures_in_a_row > 5 && dlf_mirrors_other_up(ms, i)) {
         wait *= m->failures_in_a_row - 4;
         if (wait > STANDBY_BACKOFF_MS)
@@ -273,7 +273,7 @@ void dlf_mirrors_failed(struct dlf_mirrors *ms, unsigned i, const struct dlf_att
     count(&m->failures);
     if (f->retry_after_ms)
         count(&m->told_waits);
-    /* Also once it is up again: what hung since then says nothing new. */
+    /* Also once it is up again: an attempt that hung since then says nothing new. */
     bool known = m->marked_ms && f->begun_ms <= m->marked_ms;
     if (!known || (f->retry_after_ms && is_down(m) && !m->told)) {
         if (!m->failures_in_a_row || f->bytes >= WORTHWHILE_BYTES) {

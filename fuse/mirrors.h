@@ -1,8 +1,8 @@
 /*
  * The health of mirrors: which one to ask now, and when one that failed may be asked again.
  *
- * Decisions and counters only: no network, no clock (the caller says what time it is), no log. One
- * thread decides; dlf_mirror_stats may be read by any.
+ * Decisions and counters only: no network, no clock (the caller passes the time), no log. One
+ * thread decides; any may read dlf_mirror_stats.
  *
  * A mirror is up or down. Up: it may be asked. Down: its last attempts failed and it is left alone
  * until a time; after that, one attempt at a time finds out.
@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Mirrors are numbered by bits of a uint32_t; 16 is more than anybody lists on a kernel line. */
+/* Mirrors are numbered by bits of a uint32_t; 16 is more than a kernel line ever lists. */
 #define DLF_MIRRORS_MAX 16
 
 /* The longest that Retry-After may keep us away, without the jitter on top of it. */
@@ -40,7 +40,7 @@ struct dlf_mirror {
     uint64_t last_probe_ms; /* dlf_mirrors_probe; 0: never */
     uint64_t moved_ms;      /* when it came up or lost a place that it had for long; 0: never */
     bool probing;
-    bool told; /* the wait is what the mirror asked for */
+    bool told; /* the mirror asked for this wait */
 
     atomic_bool down;
     atomic_uint_fast64_t not_before_ms; /* while down */
@@ -65,29 +65,29 @@ struct dlf_attempt_failure {
     uint64_t begun_ms; /* when the attempt began */
     uint64_t now_ms;
     uint64_t bytes;          /* of the body that came before it failed */
-    uint64_t retry_after_ms; /* what the mirror asked for; 0: nothing */
+    uint64_t retry_after_ms; /* wait that the mirror asked for; 0: none */
     bool slow;               /* given up for taking too long: it cost a reader seconds */
     bool silent;             /* ended, because a second request was quicker: that cost little */
 };
 
 /*
- * The mirror to ask now, none of avoid's: one that is up, or one that is down and due for a trial.
- * -1 when there is none: then *when_ms is the time at which the first of them is due; UINT64_MAX
- * when a trial runs, whose end decides.
+ * The mirror to ask now, none of avoid's: it is up, or down and due for a trial. -1 when there is
+ * none: then *when_ms is the time at which the first of them is due, or UINT64_MAX while a trial
+ * runs, because its end decides.
  */
 int dlf_mirrors_choose(struct dlf_mirrors *mirrors, uint32_t avoid, uint64_t now_ms,
                        uint64_t *when_ms);
 
-/* Bits of those that are down. */
+/* Bits of the mirrors that are down. */
 uint32_t dlf_mirrors_down(const struct dlf_mirrors *mirrors);
 
 /* Is one up beside i? */
 bool dlf_mirrors_other_up(const struct dlf_mirrors *mirrors, unsigned i);
 
 /*
- * A mirror that should be asked for something small now, beside the real requests, while another
- * one is up: one that is down and due, so that no read has to find out; or one whose round trip is
- * not known or long past, while the preferred one's is long. -1: none. Each answer marks the mirror
+ * A mirror to probe now with a small request beside the real ones, while another mirror is up.
+ * Either it is down and due: so no read has to find out. Or its round trip is unknown, or was
+ * measured long ago, while the preferred mirror's is long. -1: none. The returned mirror is marked
  * as being probed until answered or failed.
  */
 int dlf_mirrors_probe(struct dlf_mirrors *mirrors, uint64_t now_ms);
@@ -96,7 +96,7 @@ int dlf_mirrors_probe(struct dlf_mirrors *mirrors, uint64_t now_ms);
  * hands that back to dlf_mirrors_ended. */
 bool dlf_mirrors_began(struct dlf_mirrors *mirrors, unsigned i);
 
-/* The attempt that began has come to an end, whichever. After answered, succeeded or failed. */
+/* The attempt that began has ended, with any result. After answered, succeeded or failed. */
 void dlf_mirrors_ended(struct dlf_mirrors *mirrors, unsigned i, bool trial);
 
 /*
@@ -109,11 +109,11 @@ bool dlf_mirrors_answered(struct dlf_mirrors *mirrors, unsigned i, uint64_t begu
 /* All of it came. */
 void dlf_mirrors_succeeded(struct dlf_mirrors *mirrors, unsigned i, uint64_t begun_ms);
 
-/* No or a bad answer. */
+/* A missing or bad answer. */
 void dlf_mirrors_failed(struct dlf_mirrors *mirrors, unsigned i,
                         const struct dlf_attempt_failure *failure);
 
-/* A failure that says nothing about its health: an object that it does not have, or has wrong. */
+/* A failure that says nothing about the mirror's health: it lacks an object, or has it wrong. */
 void dlf_mirrors_blame(struct dlf_mirrors *mirrors, unsigned i);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * mount(2) and umount2(2) with what FUSE needs.
+ * mount(2) and umount2(2) with the options of FUSE.
  *
  * Whether the mount at the place is this one: the device number says so while the connection lives,
  * and statx(2) tells it without asking the server. Once the connection is gone another mount may
- * have the number; but of a mount whose connection is gone, and of no other, the kernel says
+ * have the number; but for a mount without its connection, and for no other, the kernel says
  * ENOTCONN. An abort (umount -f, or fusectl's) leaves such a mount in the tree.
  */
 #include "fuse/mountpoint.h"
@@ -53,7 +53,7 @@ static bool is_at_its_place(const struct dlf_mountpoint *m)
     return is_connected(m->fd) || is_dead_at(m->directory);
 }
 
-/* Above 2: whoever leaves the terminal replaces 0, 1 and 2. A negative errno. */
+/* Above 2: a process that leaves the terminal replaces 0, 1 and 2. A negative errno. */
 static int open_device(struct dlf_err *err)
 {
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);

@@ -47,7 +47,7 @@ int dlf_mountpoint_open(struct dlf_mountpoint *mountpoint,
                         const struct dlf_mountpoint_config *config, struct dlf_err *err);
 
 /*
- * Takes the mount out of the tree; those who have its files open keep them. Asks the server
+ * Takes the mount out of the tree; programs that have its files open keep them. Asks the server
  * nothing, so it may be called when none serves. Another mount at the same place is left alone. 0,
  * also when it is hidden already or was never there; -EINVAL: it is not there any more, or another
  * mount covers it; another negative errno.

@@ -1,4 +1,4 @@
-/* Reads the one line that is about hosts. What is loaded stays: nothing here remembers it. */
+/* Reads the one line that is about hosts. Loaded modules stay: nothing here remembers them. */
 #include "fuse/names.h"
 
 #include <ctype.h>

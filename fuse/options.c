@@ -117,7 +117,7 @@ static bool read_serial(const char *value, uint64_t *serial)
     return dlf_text_number(value, UINT64_MAX, serial, &end) && !*end && *serial > 0;
 }
 
-/* Upper case is as good as lower: not every program writes what sha256sum writes. */
+/* Upper case is as good as lower: not every program writes digests like sha256sum. */
 static bool read_digest(const char *value, struct dlf_sha256 *digest)
 {
     char lower[DLF_SHA256_HEX + 1];
@@ -128,7 +128,7 @@ static bool read_digest(const char *value, struct dlf_sha256 *digest)
     return dlf_sha256_parse(digest, lower);
 }
 
-/* What is trusted of a manifest; false when name is none of these. */
+/* Options about trust in a manifest; false when name is none of these. */
 static bool set_trust(struct dlf_trust *trust, const char *name, const char *value, bool *ok)
 {
     if (strcmp(name, "keys") == 0) {
@@ -144,7 +144,7 @@ static bool set_trust(struct dlf_trust *trust, const char *name, const char *val
     return true;
 }
 
-/* What requests need; -ENOENT when name is none of these. */
+/* Options about requests; -ENOENT when name is none of these. */
 static int set_http(struct dlf_http *http, const char *name, const char *value, struct dlf_err *err)
 {
     struct dlf_url parts;
@@ -207,7 +207,7 @@ static int set_value(struct dlf_options *o, const char *name, const char *value,
     return ok ? 0 : dlf_fail(err, EINVAL, "-o %s=%s: not a valid value", name, value);
 }
 
-/* What mount(8) and fstab put in front of every file system; the mount is read-only anyway. */
+/* Options that mount(8) and fstab give every file system; the mount is read-only anyway. */
 static bool is_generic(const char *name)
 {
     static const char *const generic[] = {

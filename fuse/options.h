@@ -1,6 +1,4 @@
-/*
- * What the command line of `dlfuse mount`, `dlfuse download` and `dlfuse fetch` says.
- */
+/* The parsed command line of `dlfuse mount`, `dlfuse download` and `dlfuse fetch`. */
 #ifndef DLFUSE_FUSE_OPTIONS_H
 #define DLFUSE_FUSE_OPTIONS_H
 
@@ -29,14 +27,14 @@ struct dlf_options {
     uint64_t fill_rate;     /* bytes a second; 0: no limit */
     uint32_t fill_delay_ms; /* at most, after ready */
     uint64_t timeout_ms;    /* 0: for ever */
-    uint64_t ending_ms;     /* what a machine that goes down waits for a server; 0: for ever */
+    uint64_t ending_ms;     /* wait for a server while the machine goes down; 0: for ever */
     enum dlf_log_target log;
     bool log_given;
     bool debug;
     bool rootfs;
     bool allow_other;
     const char *chroot;     /* NULL: none */
-    struct dlf_trust trust; /* what was said of it; its keys are not read yet */
+    struct dlf_trust trust; /* as given; its keys are not read yet */
     struct dlf_http http;   /* the same; its files are not read yet */
     const char *report;     /* URL for dlf_report_open; NULL: none */
     const char *trouble;    /* the file for dlf_trouble, below chroot; NULL: none */

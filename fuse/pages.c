@@ -105,7 +105,7 @@ static uint32_t boot_before(const struct dlf_pages *pages, uint32_t count, uint6
     return low;
 }
 
-/* What the boot table knows of an offset whose page is not loaded. */
+/* The spot that the boot table knows at an offset without a loaded page. */
 static void boot_at(const struct dlf_pages *pages, uint64_t offset, struct dlf_spot *spot)
 {
     uint32_t count = atomic_load_explicit(&pages->boot_count, memory_order_acquire);

@@ -24,7 +24,7 @@ enum dlf_spot_kind {
     DLF_SPOT_CHUNK,   /* covered by record, chunk number chunk, up to end */
 };
 
-/* What lies at an offset of the image. */
+/* The content at an offset of the image: unknown, a hole or a chunk. */
 struct dlf_spot {
     enum dlf_spot_kind kind;
     uint32_t page;
@@ -68,8 +68,8 @@ bool dlf_pages_fit_boot(const struct dlf_pages *pages, uint32_t page, const uint
 int dlf_pages_add_boot(struct dlf_pages *pages, const struct dlf_boot_table *table);
 
 /*
- * The boot pack cannot be had: dlf_pages_at looks into its table no more. What came by it stays
- * where its records say, so dlf_pages_record and dlf_pages_fit_boot go on with them.
+ * The boot pack is not available: dlf_pages_at no longer uses its table. Chunks that came by it
+ * stay where its records say, so dlf_pages_record and dlf_pages_fit_boot go on with the records.
  */
 void dlf_pages_drop_boot(struct dlf_pages *pages);
 

@@ -17,7 +17,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-/* What should stay available: a part of all memory, between bounds. */
+/* The memory that should stay available: a part of all, between bounds. */
 #define SPARE_PART 32
 #define SPARE_LEAST (32 * MIB)
 #define SPARE_MOST (256 * MIB)

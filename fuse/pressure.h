@@ -1,6 +1,6 @@
 /*
- * The machine runs out of memory while the image is on its way into it: then the image gives back
- * what it holds, before the kernel has to kill somebody, and goes on when there is room again.
+ * When the machine runs out of memory while the image is loading, the image gives memory back
+ * before the kernel has to kill a process, and goes on when there is room again.
  *
  * A thread of its own looks at /proc/meminfo several times a second, until the image is complete:
  * from then on the machine needs all of it.
@@ -29,10 +29,10 @@ struct dlf_holding {
 };
 
 /*
- * The limit that there should be. Where less than a spare of 1/32 of the memory (32 to 256 MiB) is
- * available, what is missing to that is given back, down to 16 MiB. Where twice the spare is
- * available, what is more than that may be taken. In between nothing changes, so that it does not
- * go to and fro. Pure.
+ * The limit to set. The spare is 1/32 of the memory (32 to 256 MiB). Where less than the spare is
+ * available, the difference is given back, down to 16 MiB. Where more than twice the spare is
+ * available, the excess may be taken. In between nothing changes, so that the limit does not go to
+ * and fro. Pure.
  */
 uint64_t dlf_pressure_limit(const struct dlf_memory *memory, const struct dlf_holding *holding);
 

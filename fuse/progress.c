@@ -1,7 +1,7 @@
 /*
- * Looks, and the lines that come of them. Pure. What was fetched may be more than the image:
- * servers without ranges send what nobody asked for, and a small cache fetches again what it has
- * dropped.
+ * Looks, and the lines that come of them. Pure. The bytes fetched may be more than the image:
+ * servers without ranges send bytes that were not asked for, and a small cache fetches evicted
+ * chunks again.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /*
- * What a machine's boot comes to, said while it happens: on the console when reads have to wait,
- * to systemd, and to a web server's log if somebody asked for reports.
+ * Reports a machine's boot while it happens: on the console when reads have to wait, to systemd,
+ * and to a web server's log if reports were asked for.
  *
- * A thread of its own looks at the image's counters twice a second, until nobody needs a server any
- * more. It holds no lock while it speaks, and nobody waits for it but dlf_progress_stop.
+ * A thread of its own looks at the image's counters twice a second, until the node needs no server
+ * any more. It holds no lock while it reports, and only dlf_progress_stop waits for it.
  */
 #ifndef DLFUSE_FUSE_PROGRESS_H
 #define DLFUSE_FUSE_PROGRESS_H
@@ -15,13 +15,13 @@
 #include "fuse/image.h"
 #include "fuse/report.h"
 
-/* Milliseconds for which no waiting read gets its bytes before somebody is told. */
+/* Milliseconds without bytes for any waiting read, after which the wait is reported. */
 #define DLF_PROGRESS_WAIT_MS 2000
 
 /* Bytes of a line, NUL included. */
 #define DLF_PROGRESS_LINE 512
 
-/* What was seen so far. All zeros before the first look. */
+/* The result of the looks so far. All zeros before the first one. */
 struct dlf_progress_watch {
     uint64_t since_ms;   /* when the wait began that goes on; 0: none */
     uint64_t said_ms;    /* how old it was when that was said; 0: not said */
@@ -36,8 +36,8 @@ struct dlf_progress_watch {
 /*
  * One look: writes a line for the log, "" when there is nothing to say: that a read has waited for
  * 2 s, and again each time that the wait has doubled; that it went on; how the boot went, at ready.
- * last: why the last attempt failed that did; used when attempts have failed during the wait, and
- * otherwise asked, the URL of the mirror that has the question. Pure.
+ * last: the cause of the last failed attempt, used when attempts have failed during the wait.
+ * Otherwise asked is used: the URL of the mirror that has the question. Pure.
  */
 void dlf_progress_look(struct dlf_progress_watch *watch, const struct dlf_image_stats *stats,
                        uint64_t stored_bytes, uint64_t now_ms, const struct dlf_err *last,
@@ -50,7 +50,7 @@ void dlf_progress_status(const struct dlf_progress_watch *watch,
 
 /*
  * The socket in NOTIFY_SOCKET (sd_notify(3)), connected, so that neither chroot nor switch_root
- * cuts it off; -1 when nobody wants to know. The variable is removed.
+ * cuts it off; -1 without a usable one. The variable is removed.
  */
 int dlf_progress_notify_open(void);
 

@@ -14,9 +14,9 @@
 #include "fuse/util.h"
 
 #define LOOK_MS 500
-#define LOOK_SELDOM_MS 2000 /* the machine runs, and nobody waits */
-#define LOOK_LATE_MS 5000   /* complete; nobody has said that the boot is over */
-/* systemd is told this seldom: each time it wakes up whoever listens to it. */
+#define LOOK_SELDOM_MS 2000 /* the machine runs, and no read waits */
+#define LOOK_LATE_MS 5000   /* complete; the end of the boot was not told yet */
+/* systemd is told this seldom: each time it wakes up its listeners. */
 #define STATUS_MS 5000
 
 int dlf_progress_notify_open(void)
@@ -116,8 +116,8 @@ static bool pause_ms(struct dlf_progress *p, uint64_t ms)
     return go_on;
 }
 
-/* From complete on there is nothing to see. Who is handed over is independent in a moment, and says
- * that instead. */
+/* From complete on there is nothing to see. A node that is handed over is independent in a moment,
+ * and says that instead. */
 #define HANDOVER_MS 3000
 
 static uint64_t next_look_ms(const struct dlf_image_stats *s)

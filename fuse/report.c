@@ -90,7 +90,7 @@ static void send_report(struct dlf_report *r, enum dlf_report_state state)
     };
     dlf_report_path(path, r->path, &words);
     int64_t n = dlf_source_get_whole(r->source, path, &tried, &mirror, r->answer, ANSWER_MAX, &err);
-    /* -ENOENT, -EBADMSG, and whatever has a status: the server has its line in the log. */
+    /* For -ENOENT, -EBADMSG and any answer with a status, the server has its line in the log. */
     if (n == -EIO && !strstr(err.msg, "HTTP status "))
         dlf_warn("the report that this node is %s: %s", state_names[state], err.msg);
     else if (n == -EAGAIN)
@@ -150,7 +150,7 @@ static struct dlf_report *new_report(const struct dlf_manifest *manifest, const 
     return r;
 }
 
-/* Everything that is checked of url, and what reports have of it. base: freed by the caller. */
+/* Checks url, and takes out the parts that reports have. base: freed by the caller. */
 static int split_url(const char *url, char **base, const char **path, struct dlf_err *err)
 {
     struct dlf_url parts;

@@ -1,5 +1,5 @@
 /*
- * A line in a web server's log for each thing that becomes of this node, if somebody asked for it:
+ * A line in a web server's log for each state that this node reaches, if reports were asked for:
  * which host booted which version, and whether it still needs a server.
  *
  * Best effort, in a thread of its own: nothing waits for a report but dlf_report_close, and that
@@ -27,34 +27,33 @@ struct dlf_report;
 #define DLF_REPORT_MS 5000
 
 /*
- * Prepares for reports to url, which every answer of a server is good for: what counts is its log.
- * proxy, ca: as in dlf_source_config. The image's header lines are not sent there. Copies what it
- * needs of manifest. -EINVAL: url is not http:// or https://HOST/..., or too long; -ENOMEM; another
+ * Prepares for reports to url. Any answer of the server will do: only its log counts. proxy, ca: as
+ * in dlf_source_config. The image's header lines are not sent there. Copies the parts of manifest
+ * that it needs. -EINVAL: url is not http:// or https://HOST/..., or too long; -ENOMEM; another
  * negative errno when no thread can be made.
  */
 int dlf_report_open(struct dlf_report **report, const char *url, const char *proxy, const char *ca,
                     size_t ca_size, const struct dlf_manifest *manifest, struct dlf_err *err);
 
 /* Reports a state, with host name and uptime, some time soon; each once. Any thread; does not
- * block. NULL: nobody asked for reports. */
+ * block. NULL: no reports were asked for. */
 void dlf_report_say(struct dlf_report *report, enum dlf_report_state state);
 
 /*
- * Waits until what was said is reported, for DLF_REPORT_MS at most. False: the thread still hangs,
- * in a look-up of a name for example, and keeps its memory. The process must then end by _exit, for
- * the thread uses what exit takes down.
+ * Waits until all states said are reported, for DLF_REPORT_MS at most. False: the thread still
+ * hangs, in a look-up of a name for example, and keeps its memory. The process must then end by
+ * _exit, because exit takes down state that the thread uses.
  */
 bool dlf_report_close(struct dlf_report *report);
 
-/*
- * Room for the request of a report: a URL and the query, whose values are of bounded length.
- */
+/* Room for the request of a report: a URL and the query, with values of bounded length. */
 #define DLF_REPORT_PATH_MAX (DLF_URL_MAX + 512)
 
 /* Room for the kernel's id of this boot (/proc/sys/kernel/random/boot_id), a UUID. */
 #define DLF_BOOT_ID_MAX 37
 
-/* What a report says. boot tells machines apart that have the same name and place; "": unknown. */
+/* The content of a report. boot tells machines apart that have the same name and place; "":
+ * unknown. */
 struct dlf_report_words {
     const char *host;
     const char *image;
@@ -66,8 +65,8 @@ struct dlf_report_words {
 
 /*
  * Writes PATH?dlfuse=1&host=…&image=NAME&serial=N&state=STATE&uptime=SECONDS&boot=ID, with & where
- * path has a query already. In host, whatever is not a letter, a digit, '.' or '-' becomes '_', and
- * so does an empty one. Pure.
+ * path has a query already. In host, every character but letters, digits, '.' and '-' becomes '_',
+ * and so does an empty host. Pure.
  */
 void dlf_report_path(char out[DLF_REPORT_PATH_MAX], const char *path,
                      const struct dlf_report_words *words);

@@ -1,8 +1,8 @@
 /*
- * The scheduler's thread, its queue, and what goes next.
+ * The scheduler's thread, its queue, and the choice of the next request.
  *
- * What is whose: the queue, the runs and every piece's private fields belong to the thread. Others
- * reach it through the inbox, which inbox_lock guards (a leaf lock: nothing is called under it but
+ * The queue, the runs and every piece's private fields belong to the thread. Other threads reach it
+ * through the inbox, which inbox_lock guards (a leaf lock: nothing is called under it but
  * dlf_source_wake). Counters are atomic.
  *
  * A piece: inbox -> queue -> run -> done; a failed one goes from the run back to the queue.
@@ -150,7 +150,7 @@ static bool all_idle(const struct dlf_sched *s)
     return running(s) == 0 && s->queue == NULL;
 }
 
-/* What the thread is to do; *inbox: pieces were accepted that it has not taken yet. */
+/* The state that the thread follows; *inbox: pieces were accepted that it has not taken yet. */
 static enum sched_state look_at_state(struct dlf_sched *s, bool *inbox)
 {
     pthread_mutex_lock(&s->inbox_lock);
@@ -253,7 +253,7 @@ void dlf_sched_free(struct dlf_sched *s)
                 shut_down_piece(s, run->pieces[k]);
         run->count = 0;
     }
-    /* What a done submits is refused: this comes to an end. */
+    /* A piece that a done submits is refused, so this comes to an end. */
     dlf_sched_take_inbox(s);
     while (s->queue)
         shut_down_piece(s, dlf_sched_unlink(s, &s->queue));

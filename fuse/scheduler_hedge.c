@@ -1,8 +1,8 @@
 /*
- * Hedged requests: where a request brings nothing for longer than nearly all do, or gets no
- * connection for longer than that should take, what somebody waits for is asked for once more, on a
- * new connection, of another mirror if one is up. What comes first counts, the other request ends.
- * The scheduler's thread only.
+ * Hedged requests. Where a request brings nothing for longer than nearly all do, or gets no
+ * connection for longer than that should take, the pieces that readers wait for are requested once
+ * more: on a new connection, from another mirror if one is up. The first answer counts, the other
+ * request ends. The scheduler's thread only.
  *
  * The second request's piece is a twin, the scheduler's own; it lives in queue and runs as pieces
  * do, while the piece itself stays where it is. Either one's end takes the other out.
@@ -16,8 +16,8 @@
 
 /*
  * Microseconds from when the question is out. Servers pause for some milliseconds now and then, and
- * another request would meet the same pause; what is lost on the way, Linux sends again after 200
- * ms at the soonest (TCP_RTO_MIN).
+ * another request would meet the same pause; Linux sends a lost packet again after 200 ms at the
+ * soonest (TCP_RTO_MIN).
  */
 #define SILENCE_MIN_US 50000
 
@@ -31,10 +31,10 @@
 #define UNSEEN_BYTES 65536
 
 /*
- * Of so many requests for what somebody waits for, one may be doubled, in a row this many: where
+ * Of so many requests that readers wait for, one may be doubled, in a row this many: where
  * everything is slow, a server that cannot follow does not get twice the work. A hedge that another
- * mirror wins costs nothing: that one can follow, and a silent one is down after two silences. Else
- * four readers that meet a pause together would leave no hedge for their next requests.
+ * mirror wins costs nothing: that mirror can follow, and the silent one is down after two silences.
+ * Else four readers that meet a pause together would leave no hedge for their next requests.
  */
 #define REQUESTS_A_HEDGE 20u
 #define IN_A_ROW 4u
@@ -183,8 +183,8 @@ static bool somebody_waits(const struct run *run)
     return false;
 }
 
-/* What nobody waits for yet, but will if the silence lasts, is asked for elsewhere; and what
- * somebody does wait for, where so many are asked for again that there is no room for it. */
+/* Pieces that no reader waits for yet, but will if the silence lasts, are requested elsewhere; so
+ * are pieces that readers do wait for, when no hedge is left for them. */
 static void move_rest(struct dlf_sched *s, struct run *run)
 {
     for (unsigned i = run->next; i < run->count; i++) {
@@ -197,7 +197,7 @@ static void move_rest(struct dlf_sched *s, struct run *run)
     }
 }
 
-/* Asks again for what somebody waits for in a silent run. */
+/* Requests again the pieces of a silent run that readers wait for. */
 static void hedge_run(struct dlf_sched *s, struct run *run, uint64_t silent_us)
 {
     struct hedge *h = idle_hedge(s);
@@ -242,8 +242,8 @@ static uint64_t silent_since_us(const struct dlf_sched *s, const struct run *run
 }
 
 /*
- * Twice in a row: between the two looks the source has taken what was there, so that it is not this
- * thread that was late.
+ * Overdue twice in a row: between the two looks the source has taken the bytes that were there, so
+ * this thread was not the late one.
  */
 static void look_at(struct dlf_sched *s, struct run *run, uint64_t now, uint64_t patience,
                     uint64_t *wait_until)

@@ -1,7 +1,7 @@
 /*
- * How many requests at a time, how long, and who overtakes: decided from the round trip and the
- * bandwidth that the source has measured. Until it has, the values are those of a local network.
- * The scheduler's thread only.
+ * How many requests at a time, how long, and which pieces overtake: decided from the round trip and
+ * the bandwidth that the source has measured. Until it has, the values are those of a local
+ * network. The scheduler's thread only.
  */
 #include "fuse/scheduler_private.h"
 #include "fuse/util.h"
@@ -14,12 +14,12 @@
 #define CONNECTIONS_MIN 4u
 #define CONNECTIONS_MAX ((unsigned)DLF_SCHED_RUNS_MAX)
 
-/* Bytes of a request: a round trip is small beside it, and what comes behind does not wait long. */
+/* Bytes of a request: a round trip is small beside it, and the next one does not wait long. */
 #define REQUEST_MIN ((uint64_t)2 << 20)
 #define REQUEST_MAX ((uint64_t)8 << 20)
 
-/* A fill that nobody feels may be long; one beside demand takes this long on the wire at most, or a
- * quarter of a round trip if that is more. */
+/* A fill that delays no reader may be long; one beside demand takes this long on the wire at most,
+ * or a quarter of a round trip if that is more. */
 #define FILL_IDLE ((uint64_t)1 << 20)
 #define FILL_BESIDE_US 1000
 #define FILL_MIN ((uint64_t)64 << 10)
@@ -34,15 +34,14 @@
 /* Bytes that may be fetched for nothing instead of a further request. */
 #define GAP_MAX ((uint64_t)128 << 10)
 
-/* A run's own speed is believed after so long, and is that of the last one or two MARK_US: what has
- * come before a stall says nothing about it. */
+/* A run's own speed is believed after so long, and is that of the last one or two MARK_US: the
+ * bytes before a stall say nothing about it. */
 #define RATE_AFTER_US 5000
 #define MARK_US 1000000
 
 /*
- * What overtaking must gain: its bytes come twice, and all that the stream brings comes later by
- * them. With nothing asked of it, a boot at 100 Mbit/s and 0.2 ms took a third more bytes and
- * waited longer.
+ * The least gain of overtaking: its bytes come twice, and delay all the rest of the stream. Without
+ * a least gain, a boot at 100 Mbit/s and 0.2 ms took a third more bytes and waited longer.
  */
 #define OVERTAKE_GAIN_US 100000
 
@@ -55,7 +54,7 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 }
 
 /*
- * Once in a round trip: doubles while demand waits and answers are not delayed by what else is
+ * Once in a round trip: doubles while demand waits and answers are not delayed by other requests
  * under way, which says that the network is not full. Gives way by one when they are.
  */
 static unsigned grow(struct dlf_sched *s, const struct dlf_pace *pace)
@@ -85,7 +84,7 @@ static unsigned connections(struct dlf_sched *s, const struct dlf_pace *pace, ui
 static uint64_t fill_bytes(const struct dlf_sched *s, const struct dlf_pace *pace)
 {
     bool busy = s->demand_us && dlf_now_us() - s->demand_us < BUSY_US;
-    /* Also where nobody reads yet: the first ones would wait behind it. */
+    /* Also before the first read: it would wait behind the fill. */
     if (!pace->bytes_per_s)
         return FILL_UNKNOWN;
     if (!busy)
@@ -98,7 +97,7 @@ void dlf_sched_set_limits(struct dlf_sched *s)
 {
     struct dlf_pace pace;
     dlf_source_pace(s->source, &pace);
-    /* Not dlf_pace_under_way: more connections and gaps are for what was measured. */
+    /* Not dlf_pace_under_way: more connections and gaps are for measured networks. */
     uint64_t in_flight = pace.bytes_per_s * pace.rtt_us / 1000000;
     unsigned n = connections(s, &pace, in_flight);
     struct limits *l = &s->limits;
@@ -106,9 +105,9 @@ void dlf_sched_set_limits(struct dlf_sched *s)
     l->runs[DLF_PREFETCH] = n - 1;
     l->runs[DLF_FILL] = s->bulk ? n : n - 1;
     l->bytes[DLF_DEMAND] = clamp(in_flight, REQUEST_MIN, REQUEST_MAX);
-    /* While one connection waits a round trip for its next answer, what the others (two, where the
-     * usual three prefetch) still bring must fill the link: half of their requests, as they end in
-     * turn. */
+    /* While one connection waits a round trip for its next answer, the others (two, where the usual
+     * three prefetch) must fill the link with the rest of their requests: half of them, as they end
+     * in turn. */
     l->bytes[DLF_PREFETCH] = clamp(2 * in_flight, REQUEST_MIN, REQUEST_MAX);
     l->bytes[DLF_FILL] = s->bulk ? l->bytes[DLF_DEMAND] : fill_bytes(s, &pace);
     l->gap = pace.rtt_us < FAR_US ? 0 : clamp(in_flight / 8, 0, GAP_MAX);
@@ -128,7 +127,7 @@ void dlf_sched_note_run(struct dlf_sched *s, enum dlf_class class, uint64_t byte
 }
 
 /* Bytes a second that the run brings of late, at least 1 when that is known, or that the network is
- * known to bring; 0: nobody knows. */
+ * known to bring; 0: unknown. */
 static uint64_t run_rate(struct run *run, const struct dlf_pace *pace, uint64_t now)
 {
     if (!run->marks[0].us)
@@ -153,8 +152,8 @@ static uint64_t run_eta_us(const struct run *run, const struct dlf_pace *pace, u
     return wait + (end - run->position) * 1000000 / rate;
 }
 
-/* Microseconds for a request of a piece's own, which shares the wire with what runs: it is as fast
- * as the run, or, where that stands still, has the smallest share of what the network brings. */
+/* Microseconds for a request of a piece's own, which shares the wire with the running ones: it is
+ * as fast as the run, or, where that stands still, has the smallest share of the bandwidth. */
 static uint64_t fresh_us(const struct dlf_pace *pace, uint64_t rate, uint32_t length)
 {
     if (rate < pace->bytes_per_s / CONNECTIONS_MAX)
@@ -164,8 +163,8 @@ static uint64_t fresh_us(const struct dlf_pace *pace, uint64_t rate, uint32_t le
 }
 
 /*
- * Only streams that were asked for, and from a mirror that has ranges: what waits in an ordinary
- * request has a few MiB before it at most, and where several of these share a link that is full, a
+ * Only streams that were asked for, and from a mirror that has ranges: a piece in an ordinary
+ * request has a few MiB before it at most. And where several of these share a link that is full, a
  * further one brings nothing sooner and its bytes come twice.
  */
 static bool reconsider_run(struct dlf_sched *s, struct run *run, const struct dlf_pace *pace,

@@ -1,8 +1,7 @@
 /*
- * What the scheduler's files share: scheduler.c (the thread, the inbox, what goes next),
- * scheduler_run.c (one request and its pieces), scheduler_pace.c (how many and how long, from what
- * was measured; who overtakes), scheduler_hedge.c (what is asked for twice). Nobody else includes
- * it.
+ * Included by the scheduler's files only: scheduler.c (the thread, the inbox, the choice of the
+ * next request), scheduler_run.c (one request and its pieces), scheduler_pace.c (the number and
+ * length of requests, from measurements; overtaking), scheduler_hedge.c (second requests).
  *
  * The queue, the runs and every piece's private fields belong to the scheduler's thread.
  */
@@ -25,7 +24,7 @@ struct hedge {
     struct dlf_fetch twin; /* first: its done gets its address */
     struct dlf_sched *sched;
     struct dlf_fetch *of; /* NULL: not in use */
-    bool repaid;          /* it takes back what its run's hedges cost, if it wins */
+    bool repaid;          /* if it wins, its run's hedges cost nothing */
 };
 
 /* Where a run was at that time; us 0: no byte has come yet. */
@@ -56,15 +55,15 @@ struct run {
     bool noted;           /* how long the first one took */
     bool brought;         /* a piece that was right */
     bool overdue;         /* nothing came for too long, at the last look */
-    bool silent;          /* and what somebody waited for was asked for again */
+    bool silent;          /* and its pieces that readers wait for were asked for again */
     bool unwanted;        /* its last piece came in another way: to be ended */
-    struct mark marks[2]; /* an earlier one and the last one: what its speed is measured from */
-    uint64_t from;        /* offset in the object of the first byte that comes */
-    uint64_t position;    /* and of the one that comes next */
-    uint64_t passed;      /* and of the first one that no piece has been given yet */
+    struct mark marks[2]; /* an earlier one and the last one, to measure its speed */
+    uint64_t from;        /* offset in the object of the first byte to come */
+    uint64_t position;    /* and of the next byte to come */
+    uint64_t passed;      /* and of the first byte that no piece has been given yet */
 };
 
-/* What the network asks for at the moment. */
+/* Limits that suit the network at the moment. */
 struct limits {
     unsigned runs[DLF_CLASSES];  /* a class may begin a request while fewer run, of any class */
     uint64_t bytes[DLF_CLASSES]; /* of one request */
@@ -73,11 +72,11 @@ struct limits {
 };
 
 /*
- * Whether pieces are accepted, and what the thread does.
+ * Whether pieces are accepted, and how they end.
  *
  *   SCHED_RUNS     accepts pieces                                  -> RETIRED, STOPPED
- *   SCHED_RETIRED  refuses; what was accepted is still brought     -> STOPPED
- *   SCHED_STOPPED  refuses; what was accepted is done with -ESHUTDOWN by dlf_sched_free
+ *   SCHED_RETIRED  refuses; accepted pieces are still fetched      -> STOPPED
+ *   SCHED_STOPPED  refuses; dlf_sched_free ends accepted pieces with -ESHUTDOWN
  */
 enum sched_state {
     SCHED_RUNS,
@@ -114,7 +113,7 @@ struct dlf_sched {
     uint64_t fill_next_us; /* before it the fill's rate allows no request */
     uint64_t reconsidered_us;
     uint64_t said_ms;       /* when the log spoke of bad objects last; 0: never */
-    struct dlf_waits waits; /* for the first byte of requests that somebody waited for */
+    struct dlf_waits waits; /* for the first byte of requests that a reader waited for */
     unsigned spent;         /* by hedges, given back by requests; see scheduler_hedge.c */
     struct hedge hedges[HEDGES_MAX];
 
@@ -146,7 +145,7 @@ void dlf_sched_enqueue(struct dlf_sched *sched, struct dlf_fetch *fetch);
 /* Takes *link out of the queue. */
 struct dlf_fetch *dlf_sched_unlink(struct dlf_sched *sched, struct dlf_fetch **link);
 
-/* Takes what was submitted into the queue, or into the stream that will bring it. */
+/* Takes submitted pieces into the queue, or into the stream that will bring them. */
 void dlf_sched_take_inbox(struct dlf_sched *sched);
 
 /*
@@ -171,7 +170,7 @@ void dlf_run_drop(struct run *run, unsigned piece);
 /* Is there a piece in it that has not come? */
 bool dlf_run_wants_more(struct run *run);
 
-/* Sets sched->limits from what was measured. */
+/* Sets sched->limits from the measurements. */
 void dlf_sched_set_limits(struct dlf_sched *sched);
 
 /* A run of that many bytes begins; data: of the image, not of its index. */
@@ -184,13 +183,13 @@ void dlf_sched_note_run(struct dlf_sched *sched, enum dlf_class class, uint64_t 
 bool dlf_sched_reconsider(struct dlf_sched *sched);
 
 /*
- * Queues once more what somebody waits for in requests that have been silent for too long, and ends
- * those that nobody needs any more. *wait_until becomes the time at which the queue, or this, wants
- * to be looked at again, if that is sooner.
+ * Queues the pieces that readers wait for once more when their request has been silent for too
+ * long, and ends requests that are no longer needed. *wait_until becomes the time of the next look
+ * at the queue, or at this, if that is sooner.
  */
 void dlf_sched_hedges(struct dlf_sched *sched, uint64_t *wait_until);
 
-/* A request for what somebody waits for begins, no second one: it allows a part of a hedge. */
+/* A first request for a piece that a reader waits for begins: it allows a part of a hedge. */
 void dlf_hedge_note_request(struct dlf_sched *sched);
 
 /* A run's first byte came after so long. */

@@ -1,7 +1,7 @@
 /*
  * A run: one range request and the pieces that it brings. Gathers neighbours, takes the bytes as
- * they come, checks each piece's digest and hands it up; what did not come goes back into the
- * queue. The scheduler's thread only.
+ * they come, checks each piece's digest and hands it up; missing pieces go back into the queue. The
+ * scheduler's thread only.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -47,8 +47,8 @@ static bool not_worth_waiting(const struct dlf_sched *s, const struct dlf_fetch 
     return bad || f->rounds >= REPLACEABLE_ROUNDS;
 }
 
-/* What can be had in another way and has failed is asked for no more: the queue's other pieces of
- * that object fail with f. */
+/* f is replaceable and has failed: its object is asked for no more, and the queue's other
+ * replaceable pieces of it fail with f. */
 static void give_up_object(struct dlf_sched *s, struct dlf_fetch *f, int rc,
                            const struct dlf_err *err)
 {
@@ -74,8 +74,8 @@ static bool all_have_failed(const struct dlf_sched *s, const struct dlf_fetch *f
     return out == dlf_source_all(s->source);
 }
 
-/* Somebody waits for a piece that no mirror gave; one that was not asked because it is down may
- * have it. */
+/* A reader waits for a piece that no mirror gave; a mirror that was not asked because it is down
+ * may have it. */
 static void say_trouble(const struct dlf_sched *s, const struct dlf_fetch *f,
                         const struct dlf_err *err)
 {
@@ -128,7 +128,7 @@ static atomic_uint_fast64_t *bytes_counter(struct dlf_sched *s, const struct dlf
     return strcmp(f->kind, "index") == 0 ? &s->index_bytes : &s->boot_bytes;
 }
 
-/* All bytes of a piece are there. False when they are not what they should be. */
+/* All bytes of a piece are there. False when they are wrong. */
 static bool piece_complete(struct run *run, const uint8_t *bytes)
 {
     struct dlf_sched *s = run->sched;
@@ -182,7 +182,7 @@ bool dlf_run_wants_more(struct run *run)
     return run->next < run->count;
 }
 
-/* The piece whose bytes these are, and those behind it that lie in the same place: content that is
+/* Completes the piece of these bytes, and the pieces behind it in the same place: content that is
  * in the image several times. */
 static void complete_pieces(struct run *run, const uint8_t *bytes)
 {
@@ -279,7 +279,7 @@ static void gather_whole(struct run *run, const struct dlf_fetch *head)
     }
 }
 
-/* All of the object is coming where a range was asked for: what else is wanted of it comes too. */
+/* All of the object is coming where a range was asked for: its other wanted pieces come too. */
 static void become_stream(struct run *run)
 {
     run->stream = true;
@@ -326,7 +326,7 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
             run->have = 0;
             complete_pieces(run, whole);
             if (run->stream)
-                dlf_sched_take_inbox(run->sched); /* what the piece's done asked for comes next */
+                dlf_sched_take_inbox(run->sched); /* pieces that its done submitted come next */
         } else {
             run->have += n;
         }
@@ -334,7 +334,7 @@ static bool run_data(struct dlf_get *get, uint64_t offset, const uint8_t *bytes,
         bytes += n;
         size -= n;
     }
-    /* What nobody wants any more is cut off; a range is, when it is not yet complete. */
+    /* A request without wanted pieces is cut off; a range only where it is not yet complete. */
     return dlf_run_wants_more(run) || (!run->stream && run->pieces[run->count - 1]);
 }
 
@@ -344,7 +344,7 @@ void dlf_run_drop(struct run *run, unsigned piece)
     run->pieces[piece] = NULL;
     if (piece != run->next)
         return;
-    /* What has come of it is as good for another one in the same place. */
+    /* The bytes that have come serve another piece in the same place as well. */
     if (!dlf_run_wants_more(run) || !same_place(run->pieces[run->next], f))
         run->have = 0;
 }

@@ -36,9 +36,10 @@ static bool keeps_its_action(int number)
 }
 
 /*
- * What signal(2) refuses are the C library's own: it installs their handlers when it first needs
- * them, which act on its own signals only, and until then they would end the process. The kernel's
- * form of an action is copied from a signal that is ignored, for it differs between architectures.
+ * signal(2) refuses the C library's own signals. The library installs their handlers, which act on
+ * its own signals only, when it first needs them; until then these signals would end the process.
+ * The kernel's form of an action is copied from a signal that is ignored, for it differs between
+ * architectures.
  */
 static void ignore_reserved(int number)
 {

@@ -1,12 +1,12 @@
 /*
- * Which signals may end the daemon of a root filesystem: SIGKILL, and what the kernel raises for a
- * fault of the daemon's own. Every other signal that ends a process or stops it is ignored, those
- * that the C library keeps for itself included; SIGSTOP cannot be.
+ * Which signals may end the daemon of a root filesystem: SIGKILL, and signals that the kernel
+ * raises for a fault of the daemon's own. Every other signal that ends or stops a process is
+ * ignored, the C library's own ones included; SIGSTOP cannot be.
  *
- * Linux discards an ignored signal that was sent, whoever sent it and whatever its number is, but
- * resets the action of SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS and ends the process
- * when an instruction of its own raises them (force_sig). abort() ends the process too. So no
- * handler has to tell the one from the other.
+ * Linux discards an ignored signal that was sent, from any sender and with any number. But when an
+ * instruction of the process raises SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP or SIGSYS, Linux
+ * resets the action and ends the process (force_sig). abort() ends the process too. So no handler
+ * has to tell a sent signal from a fault.
  */
 #ifndef DLFUSE_FUSE_SIGNALS_H
 #define DLFUSE_FUSE_SIGNALS_H

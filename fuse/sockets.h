@@ -2,8 +2,8 @@
  * The open sockets of a source, so that the receipt of bytes can be acknowledged at once.
  *
  * Servers that send full segments only (nginx with tcp_nopush, as Debian configures it) hold the
- * end of an answer back until what came before is acknowledged, and the kernel likes to put that
- * off for 40 ms. It forgets TCP_QUICKACK with each answer, so it is set again and again.
+ * end of an answer back until the bytes before it are acknowledged, and the kernel tends to delay
+ * that by 40 ms. It forgets TCP_QUICKACK with each answer, so it is set again and again.
  *
  * One thread.
  */

@@ -1,10 +1,10 @@
 /*
  * HTTP by libcurl's multi interface. One thread, no locks; the mirrors' counters are atomic because
- * status reads them. Does not retry, verify or know what a chunk is. Which mirror is healthy is
- * mirrors.c's, what an answer's head says answer.c's.
+ * status reads them. Does not retry, verify or know about chunks. Which mirror is healthy is
+ * mirrors.c's business, the reading of an answer's head answer.c's.
  *
  * A transfer is one attempt, though it may take several requests: redirects are followed here, not
- * by libcurl, so that headers and passwords meant for a mirror go to nobody else; and where a name
+ * by libcurl, so that headers and passwords meant for a mirror go nowhere else; and where a name
  * cannot be resolved, the address that it had is tried.
  */
 #include <curl/curl.h>
@@ -37,8 +37,8 @@
 /* Bytes of a redirect's own body that are read past, so that its connection can be used again. */
 #define REDIRECT_BODY_MAX ((uint64_t)64 << 10)
 
-/* The longest that dlf_source_poll waits while something runs: then it looks for what is too slow.
- */
+/* The longest that dlf_source_poll waits while something runs: then it looks for transfers that are
+ * too slow. */
 #define WATCH_MS 250u
 
 /* A poll that failed is made again after so long. */
@@ -49,7 +49,8 @@ int dlf_source_global_init(struct dlf_err *err)
     struct addrinfo *found = NULL;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return dlf_fail(err, EIO, "libcurl does not start");
-    /* Loads what glibc loads for names at the first look-up: later the root may be another. */
+    /* Loads the modules that glibc loads at the first look-up of a name: later the root may be
+     * another. */
     if (getaddrinfo("localhost", NULL, NULL, &found) == 0)
         freeaddrinfo(found);
     return 0;
@@ -147,7 +148,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *cookie)
     return size;
 }
 
-/* The first byte of an answer is here: how long after the question? 0: nobody knows. */
+/* The first byte of an answer is here: how long after the question? 0: unknown. */
 static uint64_t round_trip_us(const struct transfer *t)
 {
     curl_off_t first = 0;
@@ -175,7 +176,7 @@ static long status_of(const struct transfer *t)
     return status;
 }
 
-/* Is this the answer to what was asked? Sets position. */
+/* Does the answer fit the question? Sets position. */
 static int check_answer(struct transfer *t)
 {
     const struct dlf_get *get = t->get;
@@ -272,8 +273,8 @@ static int on_close_socket(void *cookie, curl_socket_t fd)
     return close(fd);
 }
 
-/* An option that is not taken, for want of memory mostly, leaves the one before: another URL, or a
- * password for somebody else. Then there is no transfer. */
+/* An option that is not taken, for want of memory mostly, leaves the one before: another URL, or
+ * another server's password. Then there is no transfer. */
 #define SET(ok, easy, option, value)                                                               \
     ((ok) = curl_easy_setopt(easy, option, value) == CURLE_OK && (ok))
 
@@ -302,7 +303,7 @@ bool dlf_source_takes_ca(void)
 
 static bool set_ca(CURL *easy, char *ca, size_t size)
 {
-    (void)easy; /* nobody gives any */
+    (void)easy; /* none is ever given */
     (void)ca;
     (void)size;
     return false;
@@ -364,7 +365,7 @@ static CURL *new_handle(struct dlf_source *source, struct transfer *t)
     return easy;
 }
 
-/* What libcurl is told about the mirror's name: to forget what it knows, or where to go. */
+/* Tells libcurl about the mirror's name: to forget its address, or which address to use. */
 static bool set_resolve(struct transfer *t)
 {
     bool ok = true;
@@ -540,7 +541,7 @@ static bool looked_up(const struct transfer *t)
     return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &us) == CURLE_OK && us > 0;
 }
 
-/* Did it fail because nobody answers questions about names? */
+/* Did it fail because no server answers questions about names? */
 static bool name_failed(const struct transfer *t, CURLcode code)
 {
     return code == CURLE_COULDNT_RESOLVE_HOST ||
@@ -568,7 +569,7 @@ static int fail_by_curl(struct transfer *t, CURLcode code)
     return dlf_fail(&t->err, EIO, "%s; this machine's clock says %s UTC", why, date);
 }
 
-/* What the transfer came to, from curl's result and what the callbacks saw. */
+/* The transfer's result, from curl's and the callbacks'. */
 static int outcome(struct transfer *t, CURLcode code)
 {
     const struct dlf_get *get = t->get;
@@ -593,7 +594,7 @@ static int outcome(struct transfer *t, CURLcode code)
     return 0;
 }
 
-/* The transfer is over: says so to everybody. */
+/* The transfer is over: tells the mirrors' health and the caller. */
 static void conclude(struct transfer *t, int rc)
 {
     struct dlf_source *source = t->source;
@@ -683,7 +684,7 @@ void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms)
     timeout_ms = poll_timeout(source, timeout_ms);
     if (curl_multi_poll(source->multi, NULL, 0, (int)timeout_ms, NULL) != CURLM_OK)
         usleep(POLL_AGAIN_US);                   /* no memory: without a pause this would spin */
-    curl_multi_perform(source->multi, &running); /* what it cannot move ends as too slow */
+    curl_multi_perform(source->multi, &running); /* transfers that it cannot move end as too slow */
     dlf_sockets_acknowledge(&source->sockets);
     while ((msg = curl_multi_info_read(source->multi, &left)))
         if (msg->msg == CURLMSG_DONE)

@@ -1,10 +1,10 @@
 /*
  * The source: HTTP GETs of objects and ranges from one or several mirrors, by libcurl.
  *
- * Belongs to one thread at a time, once there is a scheduler to the scheduler's: every function but
- * dlf_source_wake and dlf_source_mirror_stats is called there, and all callbacks run there. A
- * transfer is one attempt at one mirror; who may try again, where and when is the scheduler's
- * business. Which mirror is healthy and which one to ask is decided here (mirrors.h).
+ * It belongs to one thread at a time: once there is a scheduler, to the scheduler's. Every function
+ * but dlf_source_wake and dlf_source_mirror_stats is called there, and all callbacks run there. A
+ * transfer is one attempt at one mirror; the scheduler decides about retries, their mirrors and
+ * times. Which mirror is healthy and which one to ask is decided here (mirrors.h).
  *
  * Nothing reaches a data callback before status, Content-Range and Content-Encoding were checked.
  */
@@ -22,7 +22,7 @@
 
 struct dlf_source;
 
-/* Milliseconds without a byte after which a transfer is given up, where nobody wants it sooner. */
+/* Milliseconds without a byte after which a transfer is given up, unless a shorter time is set. */
 #define DLF_STALL_MS 10000
 
 struct dlf_mirror_stats {
@@ -38,7 +38,7 @@ struct dlf_mirror_stats {
     uint64_t bytes;      /* of bodies received */
 };
 
-/* What was measured of the network so far; 0: not known yet. */
+/* The measurements of the network so far; 0: not known yet. */
 struct dlf_pace {
     uint64_t rtt_us;      /* from a request on a standing connection to its first byte */
     uint64_t answer_us;   /* the same as of late: more than rtt_us where requests wait in line */
@@ -69,8 +69,8 @@ struct dlf_get {
     /*
      * Not NULL, and length 0: a plain file, from offset to its end. The answer must state the
      * file's size; *plain is written before data gets the first byte. if_range: the validator of
-     * what was fetched before, NULL for none; when offset is not 0 and the file is another one by
-     * now, or the server does no ranges, its bytes come from the start.
+     * the bytes that were fetched before, NULL for none. When offset is not 0 and the file has
+     * changed since, or the server does not support ranges, the bytes come from the file's start.
      */
     struct dlf_plain_file *plain;
     const char *if_range;
@@ -89,7 +89,7 @@ struct dlf_get {
      */
     void (*done)(struct dlf_get *get, int rc, const struct dlf_err *err);
 
-    bool fresh;      /* on a new connection: those that stand may all be dead */
+    bool fresh;      /* on a new connection: the open ones may all be dead */
     bool whole;      /* set before data gets the first byte */
     bool slow;       /* set before done: it was ended for being too slow */
     unsigned mirror; /* set by dlf_source_start */
@@ -105,7 +105,7 @@ struct dlf_source_config {
     const char *proxy;      /* NULL: as the environment says */
     const char *ca;         /* PEM certificates that are trusted; NULL: the system's */
     size_t ca_size;
-    /* Sent to the bases' own servers and to nobody else, NULL-terminated. NULL: none. */
+    /* Sent to the bases' own servers only, NULL-terminated. NULL: none. */
     const char *const *header_lines;
 };
 
@@ -117,7 +117,8 @@ struct dlf_source *dlf_source_new(const struct dlf_source_config *config);
 
 /*
  * A further mirror, behind the others. private: it gets the header lines too. False when there are
- * DLF_MIRRORS_MAX already, or base is no URL of a server. Before anybody else knows the source.
+ * DLF_MIRRORS_MAX already, or base is no URL of a server. Before any other part of the program
+ * knows the source.
  */
 bool dlf_source_add_mirror(struct dlf_source *source, const char *base, bool private);
 
@@ -133,7 +134,7 @@ void dlf_source_free(struct dlf_source *source);
 /* One bit for each mirror. */
 uint32_t dlf_source_all(const struct dlf_source *source);
 
-/* Bits of those that are left alone for the time being. Any thread. */
+/* Bits of the mirrors that are left alone for the time being. Any thread. */
 uint32_t dlf_source_down(const struct dlf_source *source);
 
 /* As dlf_mirrors_choose. */
@@ -141,8 +142,8 @@ int dlf_source_choose(struct dlf_source *source, uint32_t avoid, uint64_t *when_
 
 /*
  * Did the mirror's last answer to a range bring the whole object? A server without ranges answers
- * each one so; a cache may do it just for objects that it does not have yet. So this tells whether
- * asking twice may cost a whole object, and not what the next answer will be.
+ * each one so; a cache may do it only for objects that it lacks. So this tells whether a second
+ * request may cost a whole object; it does not foretell the next answer.
  */
 bool dlf_source_sends_whole(const struct dlf_source *source, unsigned mirror);
 
@@ -170,15 +171,15 @@ bool dlf_source_cancel(struct dlf_source *source, const struct dlf_get *get, boo
 void dlf_source_poll(struct dlf_source *source, unsigned timeout_ms);
 
 /*
- * GETs a whole object without a digest to hold it against (the manifest), into out, which has room
- * bytes. Blocks. Tries one mirror, none of *tried's, and adds it to *tried; so one call after the
- * other asks them all. Returns its length; -ENOENT, -EBADMSG or -EIO as done gets them; -EAGAIN
- * when none was left to try, *mirror and err untouched. Only while no other transfer runs.
+ * GETs a whole object without a digest to check it against (the manifest), into out, which has room
+ * bytes. Blocks. Tries one mirror, none of *tried's, and adds it to *tried; so repeated calls ask
+ * them all. Returns its length; -ENOENT, -EBADMSG or -EIO as done gets them; -EAGAIN when none was
+ * left to try, *mirror and err untouched. Only while no other transfer runs.
  */
 int64_t dlf_source_get_whole(struct dlf_source *source, const char *path, uint32_t *tried,
                              unsigned *mirror, uint8_t *out, size_t room, struct dlf_err *err);
 
-/* Counts a failure that only the caller can see: a mirror whose bytes have the wrong digest. */
+/* Counts a failure that only the caller can see: the mirror's bytes have the wrong digest. */
 void dlf_source_blame(struct dlf_source *source, unsigned mirror);
 
 /*

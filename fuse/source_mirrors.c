@@ -1,5 +1,5 @@
 /*
- * Which mirrors a source has, which one is asked next, and what status says of each. The source's
+ * Which mirrors a source has, which one is asked next, and the statistics of each. The source's
  * thread, but for the base and the statistics.
  */
 #include <stdio.h>

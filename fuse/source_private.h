@@ -1,9 +1,9 @@
 /*
- * What the source's files share: source.c (libcurl), source_mirrors.c (which mirrors there are),
- * source_watch.c (how they and the transfers are doing), source_whole.c (a whole object at once).
- * Nobody else includes it, and libcurl's header is source.c's alone: its handles are void here.
+ * Included by the source's files only: source.c (libcurl), source_mirrors.c (the list of mirrors),
+ * source_watch.c (the health of mirrors and transfers), source_whole.c (a whole object at once).
+ * Only source.c includes libcurl's header: its handles are void here.
  *
- * All of it belongs to the source's thread but what is atomic.
+ * All of it belongs to the source's thread, except atomic fields.
  */
 #ifndef DLFUSE_FUSE_SOURCE_PRIVATE_H
 #define DLFUSE_FUSE_SOURCE_PRIVATE_H
@@ -24,11 +24,11 @@ struct place {
     char *query; /* behind each request's path: "", or '?' and a secret, perhaps */
     struct dlf_url url;
     char address[64];   /* where it was last reached */
-    bool resolve_again; /* what libcurl remembers of its name did not help */
+    bool resolve_again; /* the address that libcurl remembers did not help */
     bool private;       /* gets the header lines */
     unsigned
         silences; /* in a row, since it answered last: of transfers that were ended for that, */
-    uint64_t silent_ms; /* the last one then; those that began before are the same one */
+    uint64_t silent_ms; /* time of the last one; transfers begun before are a part of it */
     bool sends_whole;   /* its last answer to a range brought the whole object */
     uint64_t said_ms;   /* when the log spoke of failures last; 0: never */
     bool said_down;     /* and has not said yet that it answers again */
@@ -57,7 +57,7 @@ struct transfer {
     uint64_t request_us;    /* when its present request was begun */
     uint64_t bytes;         /* of bodies */
     uint64_t last_ms;       /* when bytes came last */
-    unsigned patience;      /* the source's when it began: by that it is judged */
+    unsigned patience;      /* the source's when it began: the transfer is judged by that */
     uint64_t window_ms;     /* the speed is measured since then, */
     uint64_t window_bytes;  /* with so many bytes, */
     uint64_t earlier_ms;    /* and so long before it, */
@@ -81,10 +81,10 @@ struct dlf_source {
     unsigned most;
     unsigned running; /* without probes */
     unsigned stall_ms;
-    unsigned patience; /* transfers that were too slow, less those that were not */
+    unsigned patience; /* too slow transfers, less fast ones */
     uint64_t watched_ms;
     bool look_for_probes;
-    bool waits_for_look_ups; /* whoever ends a transfer: libcurl is older than 7.87 */
+    bool waits_for_look_ups; /* the end of a transfer does: libcurl is older than 7.87 */
     atomic_bool announces;
     struct transfer *transfers; /* most of them, and one for each probe */
     unsigned transfer_count;
@@ -101,16 +101,16 @@ void dlf_transfer_end(struct transfer *t, int rc);
 /* An answer that fits begins to come. */
 void dlf_transfer_answered(struct transfer *t, uint64_t rtt_us);
 
-/* Tells the mirrors' health what the transfer came to. */
+/* Counts the transfer's result towards the mirrors' health. */
 void dlf_transfer_mark(struct transfer *t, int rc);
 
 /* Begins to measure t's speed. */
 void dlf_transfer_watch(struct transfer *t);
 
-/* Ends what is too slow. */
+/* Ends transfers that are too slow. */
 void dlf_source_watch(struct dlf_source *source);
 
-/* Asks mirrors that nobody should have to wait for. */
+/* Sends the probes that are due, so that no reader has to wait for the mirrors' answers. */
 void dlf_source_probe(struct dlf_source *source);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * How mirrors and transfers are doing: what is too slow, what the log says of it, when a mirror is
- * looked at beside the real requests. The source's thread, but for the pace.
+ * The health of mirrors and transfers: which are too slow, the log's lines about them, when a
+ * mirror is probed beside the real requests. The source's thread, but for the pace.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,17 +15,18 @@
 #define SAY_AGAIN_MS 10000
 
 /*
- * How slow a transfer may be. Bytes a second over a window as long as the stall limit: a link of
- * 64 kbit/s that four transfers share gives each four times FLOOR. Where another mirror is up, more
- * is asked for and stalls are shorter; but each transfer that fails by that halves what is asked
- * for next, down to FLOOR: the network itself may be slow, and then no mirror is to blame.
+ * How slow a transfer may be. Bytes a second over a window as long as the stall limit: a link of 64
+ * kbit/s that four transfers share gives each four times FLOOR. Where another mirror is up, the
+ * least rate is higher and stalls are shorter. But each transfer that fails by that halves the
+ * least rate of later ones, down to FLOOR: the network itself may be slow, and then no mirror is to
+ * blame.
  */
 #define FLOOR ((uint64_t)512)
 #define FLOOR_STANDBY ((uint64_t)16384)
 #define STALL_STANDBY_MS 4000
 #define PATIENCE_MAX 5 /* FLOOR_STANDBY >> PATIENCE_MAX is FLOOR */
 
-/* When nobody called dlf_source_poll for longer than this, no transfer is to blame for it. */
+/* When dlf_source_poll was not called for longer than this, no transfer is to blame for it. */
 #define LATE_MS 1000
 
 static void say_recovery(const struct transfer *t)
@@ -62,7 +63,7 @@ static void say_failure(struct transfer *t)
              t->err.msg);
 }
 
-/* A transfer that was fast takes back what one that was too slow allowed. */
+/* A fast transfer takes back the patience that a too slow one gave. */
 static void note_speed(struct transfer *t)
 {
     uint64_t ms = dlf_now_ms() - t->begun_ms + 1;
@@ -131,7 +132,7 @@ void dlf_transfer_watch(struct transfer *t)
     t->earlier_bytes = 0;
 }
 
-/* Forgets in halves: a good beginning hides what comes afterwards for half a window longer. */
+/* Forgets in halves: a good beginning hides a slow time after it for half a window longer. */
 static void move_window(struct transfer *t, uint64_t now)
 {
     t->earlier_ms = now - t->window_ms;

@@ -1,4 +1,4 @@
-/* GETs a whole object that is small, from one mirror, for who can wait for it. */
+/* GETs a whole object that is small, from one mirror, for a caller that can wait for it. */
 #include <errno.h>
 #include <string.h>
 

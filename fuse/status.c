@@ -122,7 +122,7 @@ static void count_numbers(struct number numbers[NUMBERS], const struct dlf_index
     memcpy(numbers, now, sizeof(now));
 }
 
-/* What the manifest is, and who vouches for it. */
+/* The manifest, and the key that vouches for it. */
 static void put_manifest(FILE *out, const struct dlf_manifest *m, const struct dlf_trust_seen *seen)
 {
     char digest[DLF_SHA256_HEX + 1];

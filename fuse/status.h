@@ -1,4 +1,4 @@
-/* The node's state as text for programs: JSON, and what Prometheus reads. */
+/* The node's state as text for programs: JSON, and Prometheus' format. */
 #ifndef DLFUSE_FUSE_STATUS_H
 #define DLFUSE_FUSE_STATUS_H
 

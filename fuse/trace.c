@@ -12,7 +12,7 @@
 /* 3 MiB when full: twice as many chunks as a boot pack can name. */
 #define EVENTS_MAX ((size_t)1 << 17)
 
-/* What was recorded of a chunk. */
+/* The events that were recorded of a chunk. */
 #define SEEN_TOUCH 1
 #define SEEN_FETCH 2
 
@@ -159,7 +159,7 @@ static struct event *fetches_of(const struct event *events, size_t count, size_t
     return found;
 }
 
-/* A line's values; false for a chunk whose record is not at hand. */
+/* A line's values; false for a chunk without its record at hand. */
 static bool describe(const struct dlf_pages *pages, const struct event *e,
                      const struct event *fetches, size_t fetch_count, struct dlf_trace_event *line)
 {

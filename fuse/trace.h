@@ -3,8 +3,8 @@
  * boot profile for the chunker and a picture for people (format/trace.h).
  *
  * It is always on: a read of a chunk that was read before costs one atomic load. Each chunk is
- * recorded twice at most, read and fetched, and the log takes EVENTS_MAX lines; what comes after
- * that is no boot any more.
+ * recorded twice at most, read and fetched, and the log takes EVENTS_MAX lines; later events are no
+ * part of a boot.
  *
  * Threads: any. Its lock is a leaf.
  */

@@ -1,7 +1,7 @@
 /*
- * What the person who starts the node wants of a manifest before any of it is believed: a signature
- * by a trusted key, an exact digest, a serial that is not older. Bytes that do not meet all of it
- * are refused; nothing falls back to believing less.
+ * The administrator's conditions for a manifest, which hold before any of it is believed: a
+ * signature by a trusted key, an exact digest, a serial that is not older. Bytes that do not meet
+ * all conditions are refused; nothing falls back to believing less.
  *
  * Set up by one thread at start-up, before chroot; read-only afterwards, by any.
  */
@@ -19,13 +19,13 @@
 
 struct dlf_trust {
     const char *keys_from; /* directory of the keys, borrowed; NULL: unsigned manifests are taken */
-    struct dlf_keys keys;  /* what dlf_trust_open read there; at least one */
+    struct dlf_keys keys;  /* read there by dlf_trust_open; at least one */
     uint64_t serial_min;   /* 0: any */
     bool digest_given;
     struct dlf_sha256 digest; /* of the whole manifest file */
 };
 
-/* What is known of a manifest that was accepted. */
+/* Facts about an accepted manifest. */
 struct dlf_trust_seen {
     struct dlf_sha256 digest;           /* of the whole file */
     unsigned signatures;                /* that it has, verified or not */
@@ -35,15 +35,15 @@ struct dlf_trust_seen {
 /*
  * Where keys_from is set, reads every *.pem there as a trusted public key; other files are left
  * alone. A directory that cannot be read or has no *.pem, and any file of that name that is no key,
- * is an error that names it: -EINVAL, -EBADMSG, -ENOTSUP or why it cannot be read. Without this
- * call nobody is trusted, and all manifests are refused.
+ * is an error that names it: -EINVAL, -EBADMSG, -ENOTSUP or the errno of reading it. Without this
+ * call no key is trusted, and all manifests are refused.
  */
 int dlf_trust_open(struct dlf_trust *trust, struct dlf_err *err);
 
 /*
  * Reads a manifest that is to be called NAME.dlfuse as file says, checking in this order: digest,
- * signature, form, name, serial. -EKEYREJECTED when it is not what is trusted, -ESTALE when it is
- * too old, dlf_manifest_parse's codes; *manifest and *seen are untouched then.
+ * signature, form, name, serial. -EKEYREJECTED when it is not trusted, -ESTALE when it is too old,
+ * dlf_manifest_parse's codes; *manifest and *seen are untouched then.
  */
 int dlf_trust_manifest(const struct dlf_trust *trust, const char *file, const char *text,
                        size_t size, struct dlf_manifest *manifest, struct dlf_trust_seen *seen,

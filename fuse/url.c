@@ -1,4 +1,5 @@
-/* Takes URLs apart, strictly: what is odd is refused, so that nobody reads it in another way. */
+/* Takes URLs apart, strictly: an odd one is refused, because another program may read it in another
+ * way. */
 #include "fuse/url.h"
 
 #include <ctype.h>
@@ -17,7 +18,7 @@ static size_t length_of(struct span s)
     return (size_t)(s.end - s.begin);
 }
 
-/* What lies between "://" and the path, in two: before the last '@', and behind it. */
+/* The part between "://" and the path, in two: before the last '@', and behind it. */
 static void find_authority(const char *url, struct span *credentials, struct span *server)
 {
     const char *scheme = strstr(url, "://");

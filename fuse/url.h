@@ -19,20 +19,20 @@ struct dlf_url {
     char password[256];
 };
 
-/* False when url is not http:// or https:// with a host, or holds what no such URL can. */
+/* False when url is not http:// or https:// with a host, or has parts that no such URL has. */
 bool dlf_url_split(struct dlf_url *parts, const char *url);
 
 /* Is url of the same scheme, host and port? */
 bool dlf_url_same_server(const struct dlf_url *parts, const char *url);
 
 /*
- * What of url, which dlf_url_split takes and which has a path and no query, lies below the store:
- * what follows its last '/'. But a manifest in releases/ID/ or groups/GROUP/ belongs to the store
- * that has these directories (docs/FORMAT.md), and they are a part of it. Points into url.
+ * The part of url below the store: the name behind its last '/'. But a manifest in releases/ID/ or
+ * groups/GROUP/ belongs to the store that has these directories (docs/FORMAT.md): then they belong
+ * to the part. url is accepted by dlf_url_split, and has a path and no query. Points into url.
  */
 const char *dlf_url_below_store(const char *url);
 
-/* Copies url without "user:password@" and without what follows '?' or '#', which may be a token;
+/* Copies url without "user:password@" and without the part behind '?' or '#', which may be a token;
  * cut off where out has no more room. */
 void dlf_url_shown(char *out, size_t room, const char *url);
 

@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* The object of that type whose member is at pointer: callbacks get the member's address. */
+/* The object of that type with its member at pointer: callbacks get the member's address. */
 #define DLF_CONTAINER(type, member, pointer)                                                       \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -30,7 +30,7 @@ static inline uint64_t dlf_now_ms(void)
 
 /*
  * A condition for dlf_cond_wait. Its time is that of dlf_now_ms: while a machine boots, its clock
- * is set, by hours maybe, and what waits by that clock waits too long or not at all.
+ * is set, by hours maybe, and a wait by that clock is too long or none at all.
  */
 static inline void dlf_cond_init(pthread_cond_t *cond)
 {
@@ -61,8 +61,8 @@ static inline uint64_t dlf_random_below(uint64_t below)
 
 /*
  * The wait before try number round (0 is the first retry): doubles from 250 ms to 5 s, then a
- * random half of it is taken away, so that a fleet does not come back in step. 5 s is what a
- * machine may lose after its server is back.
+ * random half of it is taken away, so that a fleet does not come back in step. A machine may lose 5
+ * s after its server is back.
  */
 static inline uint64_t dlf_backoff_ms(unsigned round)
 {

@@ -1,8 +1,8 @@
 /*
- * A few threads that take work off another thread's hands. They know nothing of what it is.
+ * A few threads that take work off another thread's hands. They know nothing about the work.
  *
- * The line of waiting work is short: who gives and finds it full does the work itself, so nothing
- * piles up and a machine with one processor, which has no such threads, works the same.
+ * The line of waiting work is short: a giver that finds it full does the work itself, so nothing
+ * piles up, and a machine with one processor, which has no such threads, works the same.
  */
 #ifndef DLFUSE_FUSE_WORKERS_H
 #define DLFUSE_FUSE_WORKERS_H
@@ -11,7 +11,7 @@
 
 struct dlf_workers;
 
-/* Embedded in what is to be worked on; the giver's until run is called, then run's. */
+/* Embedded in the object of the work; the giver's until run is called, then run's. */
 struct dlf_work {
     /* place: 1 to the number of threads; two calls at a time never have the same. */
     void (*run)(struct dlf_work *work, unsigned place);
@@ -27,13 +27,15 @@ unsigned dlf_workers_count(void);
  */
 struct dlf_workers *dlf_workers_new(unsigned count);
 
-/* False: dlf_workers_give would be refused. What it takes to give may be spared then. */
+/* False: dlf_workers_give would refuse, so the caller need not prepare for it. */
 bool dlf_workers_have_room(struct dlf_workers *workers);
 
 /* False when there is no thread or the line is full: then the work is still the caller's. */
 bool dlf_workers_give(struct dlf_workers *workers, struct dlf_work *work);
 
-/* Finishes what was given and ends the threads. Nothing may be given during or after it. */
+/*
+ * Finishes the work that was given and ends the threads. Nothing may be given during or after it.
+ */
 void dlf_workers_free(struct dlf_workers *workers);
 
 #endif

@@ -1,5 +1,5 @@
-# Run by cpack on the files of the packages, before they are packed: what only Debian wants goes elsewhere; manual pages and
-# changelogs are compressed, always with the same bytes.
+# Run by cpack on the files of the packages, before they are packed: removes the files that only Debian wants from RPM
+# packages; compresses manual pages and changelogs, always to the same bytes.
 if(CPACK_GENERATOR STREQUAL "RPM")
   file(GLOB debian
     ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/*/usr/share/doc/*/changelog.Debian

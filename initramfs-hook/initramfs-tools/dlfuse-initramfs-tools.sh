@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# dlfuse-initramfs-tools.sh: how the shared library gets at what initramfs-tools knows. Sourced by its boot scripts, in
-# shells of their own: init's PATH stays as it is.
+# dlfuse-initramfs-tools.sh: gives the shared library the facts that initramfs-tools has. Sourced by its boot scripts,
+# in shells of their own: init's PATH stays as it is.
 
-# What the library needs is not what busybox and klibc have (losetup --direct-io, dd conv=sparse, flock): the hook puts the
+# busybox and klibc lack options that the library needs (losetup --direct-io, dd conv=sparse, flock): the hook puts the
 # real programs here.
 PATH=/usr/lib/dlfuse/bin:$PATH
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-lib.sh"
 . "${DLFUSE_LIB:-/usr/lib/dlfuse}/dlfuse-words.sh"
 
 DLFUSE_CMDLINE=/proc/cmdline
-# There when the machine has an address, or is said to have one.
+# Exists when the machine has an address, or is said to have one.
 DLFUSE_NETWORK="$DLFUSE_STATE/network"
 
 dlfuse_read_words() {
@@ -37,7 +37,7 @@ dlfuse_shell() {
     panic "$1"
 }
 
-# ipconfig knows no nameserver= of its own. Those that are given come first, before what configure_networking has written.
+# ipconfig knows no nameserver= of its own. The given ones come first, before those of configure_networking.
 dlfuse_write_nameservers() {
     local address words
     words=$(
@@ -49,8 +49,8 @@ dlfuse_write_nameservers() {
     [ -z "$words" ] || printf '%s\n' "$words" >"$DLFUSE_RESOLVER"
 }
 
-# dlfuse_connect URL: beside everything else, for as long as it takes. configure_networking gives up after minutes and then
-# sources a file that a network would have left: without one, the shell that called it ends.
+# dlfuse_connect URL: runs beside everything else, for as long as it takes. configure_networking gives up after minutes and
+# then sources a file that a network would have left. Without that file, the shell that called it ends.
 dlfuse_connect() {
     case ${IP:-} in
     none | off) ;;
@@ -72,7 +72,8 @@ dlfuse_boot() {
     until dlfuse_is_http "$url"; do
         panic "root=dlfuse:$url: http:// or https:// must follow root=dlfuse:"
     done
-    # By this mark programs know an initramfs, and the daemon that it has to outlive one (systemd.io/INITRD_INTERFACE).
+    # This mark tells programs that they run in an initramfs. It tells the daemon that it has to outlive one
+    # (systemd.io/INITRD_INTERFACE).
     [ -e /etc/initrd-release ] || : >/etc/initrd-release
     dlfuse_prepare
     dlfuse_connect "$url" </dev/null &

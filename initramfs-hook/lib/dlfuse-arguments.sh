@@ -1,8 +1,9 @@
 # shellcheck shell=sh
-# dlfuse-arguments.sh: which arguments rd.dlfuse.NAME=VALUE there are, and what their values look like. Sourced by dlfuse-lib.sh.
+# dlfuse-arguments.sh: the arguments rd.dlfuse.NAME=VALUE and the form of their values. Sourced by dlfuse-lib.sh.
 #
-# What is wrong has no effect and one line on the console, before anything else is tried: a machine boots as without it. But
-# rd.dlfuse.serial= and rd.dlfuse.digest= say what may be booted: a wrong one is passed on, and nothing is booted.
+# A wrong argument has no effect but one line on the console, before anything else is tried: the machine boots as without it.
+# rd.dlfuse.serial= and rd.dlfuse.digest= are exceptions, for they restrict the image: a wrong one is passed on, and nothing is
+# booted.
 #
 #   dlfuse_option NAME       value of the last rd.dlfuse.NAME= that is right; 1: there is none
 #   dlfuse_options NAME      the values of all that are right, one a line
@@ -31,7 +32,7 @@ dlfuse_argument_names() {
     done
 }
 
-# dlfuse_wants KIND: how its values look, in words.
+# dlfuse_wants KIND: prints the form of its values, in words.
 dlfuse_wants() {
     case $1 in
     switch) echo "0 or 1" ;;
@@ -50,7 +51,7 @@ dlfuse_wants() {
     esac
 }
 
-# dlfuse_is_number TEXT: digits that a shell can count with.
+# dlfuse_is_number TEXT: digits of a number that a shell can handle.
 dlfuse_is_number() {
     case $1 in '' | *[!0-9]* | ???????????????*) return 1 ;; esac
 }
@@ -84,7 +85,7 @@ dlfuse_fits() {
     delay:*) dlfuse_is_number "$2" && [ "$2" -le 86400 ] ;;
     seconds:*) dlfuse_is_number "$2" ;;
     serial:0*) return 1 ;;
-    # As many as 64 bits have.
+    # As many digits as 64 bits have.
     serial:?????????????????????*) return 1 ;;
     serial:*) case $2 in '' | *[!0-9]*) return 1 ;; esac ;;
     digest:*) [ ${#2} = 64 ] && case $2 in *[!0-9A-Fa-f]*) false ;; esac ;;
@@ -116,7 +117,7 @@ dlfuse_debugs() {
     [ "$(dlfuse_words | sed -nE 's/^rd\.dlfuse\.debug(=(1|yes|on)?)?$/1/p; s/^rd\.dlfuse\.debug=(0|no|off)$/0/p' | sed -n '$p')" = 1 ]
 }
 
-# dlfuse_fault WORD: what is wrong with this kernel argument, if it is meant for dlfuse; nothing when it is right.
+# dlfuse_fault WORD: prints the fault of this kernel argument, if it is meant for dlfuse; nothing when it is right.
 dlfuse_fault() {
     local name kind value=''
     case $1 in

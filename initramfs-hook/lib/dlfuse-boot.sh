@@ -2,7 +2,7 @@
 # dlfuse-boot.sh: from a network to a mounted image, by the best way that works. Sourced by dlfuse-lib.sh.
 #
 # One process, the supervisor, goes through these states until the image is mounted at DLFUSE_LOWER; then it ends. It
-# runs beside the initramfs' main loop, which only looks for DLFUSE_ATTACHED, so nothing that hangs here hangs that.
+# runs beside the initramfs' main loop, which only looks for DLFUSE_ATTACHED, so a hang here does not stop that loop.
 #
 #   LAZY      the daemon runs, its file is attached and mounted
 #     image mounted                                               -> done
@@ -13,38 +13,38 @@
 #                                                                    DLFUSE_UNREACHABLE_SECONDS -> FULL
 #   DOWNLOAD  "dlfuse download" of the same store into a tmpfs, attached and mounted
 #     image mounted                                               -> done
-#     anything else                                               -> FULL; what has come is kept
+#     anything else                                               -> FULL; the part downloaded is kept
 #   FULL      each rd.dlfuse.full=, else NAME.img beside the manifest, by "dlfuse fetch" into a tmpfs
 #     image mounted                                               -> done
 #     anything else                                               -> PAUSE
 #   PAUSE     5 s, 10 s, then a random time from 30 to 120 s       -> LAZY
 #
 # rd.dlfuse.fallback=0 takes DOWNLOAD and FULL out: LAZY waits for as long as the daemon does, and otherwise goes to
-# PAUSE. How long it is from the daemon's report, DLFUSE_TROUBLE: "unreachable MESSAGE" or "unusable MESSAGE" for as
-# long as that is so, "here MESSAGE" when this machine is the reason.
+# PAUSE. The durations come from the daemon's report, DLFUSE_TROUBLE. It has "unreachable MESSAGE" or "unusable
+# MESSAGE" for as long as that is so, and "here MESSAGE" when this machine is the reason.
 #
-# Trusted keys hold on every way: the daemon, download and fetch get the same options (dlfuse_access_options), and what
-# they refuse is not attached. With keys a whole image needs signed sums beside it; with a serial or a digest, which
-# only manifests have, none is taken.
+# Trusted keys hold on every way: the daemon, download and fetch get the same options (dlfuse_access_options), and an
+# image that they refuse is not attached. With keys a whole image needs signed sums beside it. With a serial or a
+# digest, which only manifests have, no whole image is taken.
 #
-# Once the image is mounted nothing falls back any more: the daemon keeps trying.
+# Once the image is mounted there is no further fallback: the daemon keeps trying.
 
 DLFUSE_TROUBLE="$DLFUSE_ROOT/trouble"
 # Below DLFUSE_ROOT, so that its units' settings hold for it. A tmpfs of its own, which is as large as may be.
 DLFUSE_RAM="$DLFUSE_ROOT/image"
 DLFUSE_FILE=$DLFUSE_RAM/root.img
-# One line: "download URL: WHY" or "full URL: WHY". Not there when the image came lazily.
+# One line: "download URL: WHY" or "full URL: WHY". Missing when the image came lazily.
 DLFUSE_FALLBACK="$DLFUSE_STATE/fallback"
-# What happened, one line each; the last round that failed as a whole; how many did.
+# The events, one line each; the last round that failed as a whole; the number of failed rounds.
 DLFUSE_HISTORY="$DLFUSE_STATE/history"
 DLFUSE_FAILED="$DLFUSE_STATE/failed"
 
-# Six rounds through all mirrors, as the daemon paces them: a publish that is under way is over by then.
+# Six rounds through all mirrors at the daemon's pace: a publish that is under way is over by then.
 DLFUSE_UNUSABLE_SECONDS=10
 DLFUSE_UNREACHABLE_SECONDS=60
-# A download without one more byte for so long is given up for this round.
+# A download that gains no byte for this long is given up for this round.
 DLFUSE_IDLE_SECONDS=60
-# Memory that no image may take, beside an eighth of what is available.
+# Memory that no image may take, in addition to an eighth of the available memory.
 DLFUSE_SPARE_KIB=65536
 
 # dlfuse_note LEVEL TEXT: on the console and in the history.
@@ -61,8 +61,8 @@ dlfuse_uptime() {
 
 dlfuse_may_fall_back() { [ "$(dlfuse_option fallback)" != 0 ]; }
 
-# Sets trouble_kind and trouble_text; empty when there is none. The daemon writes over it in place, and fills the line up with
-# spaces, which klibc's shell does not take off.
+# Sets trouble_kind and trouble_text; empty when there is no trouble. The daemon writes over the report in place, and fills
+# the line up with spaces, which klibc's shell does not strip.
 dlfuse_read_trouble() {
     trouble_kind='' trouble_text=''
     [ ! -s "$DLFUSE_TROUBLE" ] || read -r trouble_kind trouble_text <"$DLFUSE_TROUBLE" || :
@@ -72,8 +72,8 @@ dlfuse_read_trouble() {
 # The last line of a program's messages.
 dlfuse_last_line() { sed -n 's/^dlfuse: //; $p' "$1"; }
 
-# dlfuse_give_up: 0 when the daemon's troubles have lasted long enough; why then says what they are. Keeps the times at
-# which they began in trouble_since and unusable_since, which the caller empties before.
+# dlfuse_give_up: 0 when the daemon's troubles have lasted long enough; why then has the daemon's message. Keeps their
+# start times in trouble_since and unusable_since, which the caller empties first.
 dlfuse_give_up() {
     local now
     dlfuse_may_fall_back || return 1
@@ -92,7 +92,7 @@ dlfuse_give_up() {
     fi
 }
 
-# Ends a daemon whose file nobody uses, or whose users wait in vain: their reads then fail.
+# Ends a daemon without users, or with users that wait in vain: their reads then fail.
 dlfuse_kill_daemon() {
     if dlfuse_has_systemd; then
         systemctl kill --signal=KILL "$DLFUSE_UNIT" 2>/dev/null
@@ -100,12 +100,12 @@ dlfuse_kill_daemon() {
         kill -KILL "$(cat "$DLFUSE_STATE/pid")" 2>/dev/null
     fi
     while dlfuse_is_running; do sleep 0.1; done
-    # It was killed on purpose: nobody need look for what has failed.
+    # The kill was on purpose: the unit must not show as failed.
     ! dlfuse_has_systemd || systemctl reset-failed "$DLFUSE_UNIT" 2>/dev/null
     while dlfuse_is_mounted "$DLFUSE_MOUNT"; do umount -l "$DLFUSE_MOUNT" || break; done
 }
 
-# Beside a mount(8) that may wait for ever: ends the daemon when that is hopeless.
+# Runs beside a mount(8) that may wait for ever: ends the daemon when the mount is hopeless.
 dlfuse_watch_mount() {
     local why trouble_since='' unusable_since=''
     until dlfuse_give_up; do sleep 1; done
@@ -117,7 +117,7 @@ dlfuse_watch_mount() {
 dlfuse_attach_lazily() {
     local watcher result=0
     rm -f "$DLFUSE_STATE/hopeless"
-    # Not with the supervisor's lock: what it sleeps in may outlive both for a second.
+    # Without the supervisor's lock: a sleep of the watcher may outlive both by a second.
     dlfuse_watch_mount 9>&- &
     watcher=$!
     dlfuse_attach_file "$DLFUSE_IMAGE" || result=1
@@ -132,7 +132,7 @@ dlfuse_attach_lazily() {
     return 1
 }
 
-# dlfuse_lazy URL: 0 when the image is mounted. Else why says what failed, and next what should be tried.
+# dlfuse_lazy URL: 0 when the image is mounted. Else why has the failure, and next the way to try next.
 dlfuse_lazy() {
     local trouble_since='' unusable_since='' ticks=0
     next=full
@@ -181,7 +181,7 @@ dlfuse_make_room() {
     }
 }
 
-# dlfuse_remember WAY URL WHY: for the booted system, and for "dlfuse status" where a daemon's status would be.
+# dlfuse_remember WAY URL WHY: for the booted system, and for "dlfuse status" in place of a daemon's status.
 dlfuse_remember() {
     local text
     printf '%s\n' "$1 $2: $3" >"$DLFUSE_FALLBACK"
@@ -191,7 +191,7 @@ dlfuse_remember() {
         >"$DLFUSE_MOUNT/status.json"
 }
 
-# dlfuse_report STATE URL: what the daemon would tell whoever asked for reports. The answer does not matter.
+# dlfuse_report STATE URL: sends the report that a daemon would send to rd.dlfuse.report=. The answer does not matter.
 dlfuse_report() {
     local report host name up boot options
     report=$(dlfuse_option report) || return 0
@@ -219,7 +219,7 @@ dlfuse_use() {
     return 1
 }
 
-# dlfuse_download URL: 0 when the image is mounted, from memory. What has come is kept for another try.
+# dlfuse_download URL: 0 when the image is mounted, from memory. A partial download is kept for another try.
 dlfuse_download() {
     local options
     dlfuse_make_room || return 1
@@ -233,7 +233,7 @@ dlfuse_download() {
     dlfuse_use download "$1"
 }
 
-# The program that unpacks what a URL names; nothing for a plain image.
+# The unpacker for the file that a URL names; nothing for a plain image.
 dlfuse_unpacker() {
     case ${1%%[?#]*} in
     *.zst) echo zstd ;;
@@ -243,9 +243,9 @@ dlfuse_unpacker() {
     esac
 }
 
-# dlfuse_fetch_into URL FILE: complete, unpacked and sparse, or not at all; why says what failed. The exit status of
-# each program counts: that of fetch alone says, and only at the end, whether the bytes are those that were signed. So
-# FILE is nobody's before. A plain image may have more zeros than there is memory; a packed one takes its size at least.
+# dlfuse_fetch_into URL FILE: FILE is complete, unpacked and sparse, or does not exist and why has the failure. The exit
+# status of each program counts. That of fetch alone tells, and only at the end, whether the bytes are the signed ones,
+# so FILE has no user before that. A plain image may have more zeros than there is memory; a packed one takes its size at least.
 dlfuse_fetch_into() {
     local program options state="$DLFUSE_STATE" written=0 fetched unpacked
     program=$(dlfuse_unpacker "$1")
@@ -268,7 +268,7 @@ dlfuse_fetch_into() {
     } | dd of="$2" bs=64k iflag=fullblock conv=sparse 2>"$state/write.log" || written=$?
     read -r fetched <"$state/fetched"
     read -r unpacked <"$state/unpacked"
-    # What went wrong first: the others only ended because of it.
+    # The first failure: the other programs ended only because of it.
     why=$(dlfuse_last_line "$state/fetch.log")
     if [ "$written" != 0 ]; then
         why="$1: $(sed -n '1s/^dd: //p' "$state/write.log") (room for $room_kib KiB)"
@@ -283,24 +283,24 @@ dlfuse_fetch_into() {
     return 1
 }
 
-# Where else a whole image may lie. What opens the manifest, a query, opens its neighbours.
+# Other URLs of a whole image. A query that opens the manifest opens its neighbours.
 dlfuse_full_urls() {
     local urls manifest="${1%%[?#]*}"
     urls=$(dlfuse_options full)
     printf '%s\n' "${urls:-${manifest%.dlfuse}.img${1#"$manifest"}}"
 }
 
-# dlfuse_begins URL: does anything come from there? One byte is asked of it.
+# dlfuse_begins URL: 0 if the server sends at least one byte of it.
 dlfuse_begins() {
     local options
     options=$(dlfuse_access_options)
     options="timeout=$DLFUSE_IDLE_SECONDS${options:+,$options}"
-    # Counted as a line: a shell drops zeros, and wc is in few initramfs.
+    # Counted as a line: a shell drops zeros, and few initramfs have wc.
     [ -n "$(dlfuse fetch -q -o "$options" "$1" - 2>/dev/null | dd bs=1 count=1 2>/dev/null | sed -n '$=')" ]
 }
 
-# dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory. What a download has left stays, for the next
-# round goes on with it, until there is a whole image to be had, which needs the room.
+# dlfuse_full URL-OF-MANIFEST: 0 when a whole image is mounted, from memory. A partial download stays for the next round
+# to resume. It is removed when a server sends a whole image, which needs the room.
 dlfuse_full() {
     local url name
     for name in rd.dlfuse.serial rd.dlfuse.digest; do
@@ -340,10 +340,10 @@ dlfuse_pause() {
     sleep $seconds
 }
 
-# One round; first_why is what made it leave the lazy way.
+# One round; first_why is the reason why it left the lazy way.
 dlfuse_try_all() {
     local first_why next
-    # Again: the driver of a clock that stands may have come and set it back.
+    # Again: the driver of a stopped clock may have been loaded since, and have set the time back.
     dlfuse_set_clock
     ! dlfuse_lazy "$1" || return 0
     dlfuse_kill_daemon
@@ -368,23 +368,23 @@ dlfuse_supervise() {
     fi
 }
 
-# dlfuse_start URL: the supervisor runs from now on, started now or before, until the image is mounted.
+# dlfuse_start URL: starts the supervisor, unless it runs already; it runs until the image is mounted.
 dlfuse_start() {
     dlfuse_make_directories "$DLFUSE_STATE"
     (
         flock -n 9 || exit 0
         [ ! -e "$DLFUSE_ATTACHED" ] || exit 0
-        # The lock is held by the supervisor, for as long as it lives.
+        # The supervisor holds the lock for as long as it lives.
         dlfuse_supervise "$1" </dev/null >/dev/null 2>&1 &
     ) 9>"$DLFUSE_STATE/lock"
 }
 
-# dlfuse_await SECONDS: until the supervisor ends, because the image is mounted, or so long; 1: it runs still.
+# dlfuse_await SECONDS: waits that long at most for the end of the supervisor, and thus for the mounted image; 1: it still runs.
 dlfuse_await() { (flock -w "$1" 9) 9>>"$DLFUSE_STATE/lock"; }
 
-# dlfuse_wait URL: while there is no root, about once a second. A machine without one has nothing better to do than to go on
-# trying: it does, until rd.dlfuse.timeout= (in seconds; 0: for ever). The shell is for who asked for it, by rd.shell or
-# rd.dlfuse.debug, once, when everything has failed.
+# dlfuse_wait URL: called about once a second while there is no root. A machine without a root has nothing better to do than
+# to keep trying, until rd.dlfuse.timeout= (in seconds; 0: for ever). With rd.shell or rd.dlfuse.debug the administrator
+# gets a shell, once, when everything has failed.
 dlfuse_wait() {
     local url="$1" timeout now started said
     now=$(dlfuse_uptime)
@@ -398,7 +398,7 @@ dlfuse_wait() {
     timeout=$(dlfuse_option timeout) || timeout=0
     if [ "${timeout:-0}" != 0 ] && [ $((now - started)) -ge "$timeout" ]; then
         dlfuse_shell "dlfuse: no image from $url within $timeout s (rd.dlfuse.timeout)"
-        # Who leaves the shell has as long again.
+        # After the shell the timeout starts again.
         rm -f "$DLFUSE_STATE/wait"
     elif [ -e "$DLFUSE_FAILED" ] && [ ! -e "$DLFUSE_STATE/shell" ] &&
         { dlfuse_flag rd.shell || dlfuse_debugs; }; then
@@ -407,7 +407,7 @@ dlfuse_wait() {
     fi
 }
 
-# What somebody in front of the console wants to know.
+# The diagnosis for an administrator at the console.
 dlfuse_diagnosis() {
     printf '%s\n' "dlfuse: no root from $1"
     [ ! -s "$DLFUSE_HISTORY" ] || sed 's/^/  /' "$DLFUSE_HISTORY"

@@ -1,19 +1,19 @@
 # shellcheck shell=sh
 # dlfuse-fstab.sh: the fstab of an image that was made from a disk. Sourced by dlfuse-lib.sh.
 #
-# Such a file names the disk's partitions. Its line of / makes the booted system check, remount and grow a root that is here
-# already, and fails; the others' disks are not in every machine, and systemd waits 90 s for each and then gives the boot up. So in
-# the overlay the first becomes a comment, and each other line of a local disk gets nofail and a shorter wait. A disk that is
-# there is used as before, and before local-fs.target. Lines that say nofail, noauto or _netdev stay.
+# Such a file names the disk's partitions. Its line of / makes the booted system check, remount and grow a root that is already
+# mounted, which fails. The other lines' disks are not in every machine: systemd waits 90 s for each and then gives the boot up.
+# So in the overlay the line of / becomes a comment, and each other line of a local disk gets nofail and a shorter wait. A disk
+# that is there is used as before, and before local-fs.target. Lines that say nofail, noauto or _netdev stay.
 
 DLFUSE_DISK_SECONDS=15
 
-# dlfuse_is_disk SPEC: the first field names a local disk, or a part of one.
+# dlfuse_is_disk SPEC: 0 if the first field names a local disk, or a part of one.
 dlfuse_is_disk() {
     case $1 in UUID=* | PARTUUID=* | LABEL=* | PARTLABEL=* | ID=* | /dev/*) ;; *) return 1 ;; esac
 }
 
-# dlfuse_fit_fstab: one on stdin as this machine needs it, on stdout; what is not changed stays byte by byte. 1: nothing is.
+# dlfuse_fit_fstab: adapts the fstab on stdin to this machine, on stdout; unchanged lines stay byte by byte. 1: no line changes.
 dlfuse_fit_fstab() {
     _changed=1
     while IFS= read -r _line || [ -n "$_line" ]; do
@@ -26,7 +26,7 @@ dlfuse_fit_fstab() {
     return $_changed
 }
 
-# 1: nothing is to be changed.
+# 1: the line does not change.
 dlfuse_fit_line() {
     local spec file type options rest target=local-fs.target
     read -r spec file type options rest
@@ -42,8 +42,8 @@ dlfuse_fit_line() {
     printf '%s\n' "$spec $file $type $options ${rest:-0 0}"
 }
 
-# dlfuse_pass_on_fstab DIR: of the system at DIR. Through the overlay, where a file that changes keeps its owner, mode and label;
-# where the root is read-only, by a mount.
+# dlfuse_pass_on_fstab DIR: adapts the fstab of the system at DIR. Through the overlay, where a changed file keeps its owner,
+# mode and label; where the root is read-only, by a mount.
 dlfuse_pass_on_fstab() {
     local file="$1/etc/fstab" fitted="$DLFUSE_STATE/fstab"
     [ -f "$file" ] && [ ! -L "$file" ] && dlfuse_keeps_labels "$1" || return 0

@@ -1,16 +1,16 @@
 # shellcheck shell=sh
 # dlfuse-image.sh: from a file that holds an image to a root filesystem. Sourced by dlfuse-lib.sh.
 #
-#   dlfuse_attach_file FILE   the image is on a loop device, mounted at DLFUSE_LOWER, and what is written has a place
+#   dlfuse_attach_file FILE   the image is on a loop device, mounted at DLFUSE_LOWER, and writes have a place
 #   dlfuse_mount_root DIR     lower and upper become the root at DIR
 #
 # The supervisor (dlfuse-boot.sh) calls the first, the front the second; neither runs twice at a time.
 
 # Read-ahead of the loop device. Direct I/O keeps the page cache from holding the image twice, and with it the only
-# read-ahead is the block device's. What the kernel sets depends on it: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
+# read-ahead is the block device's. Its default depends on the kernel: 128 in Linux 6.1, 512 to 8192 were seen in 6.18.
 # With 512 a boot reads a tenth more than with 128 (docs/BENCHMARKS.md).
 DLFUSE_READ_AHEAD_KB=128
-# Types that are tried, behind the one that the image's own bytes seem to say.
+# Types to try after the type that the image's own bytes suggest.
 DLFUSE_TYPES='ext4 squashfs erofs xfs btrfs'
 DLFUSE_DEV=/dev
 DLFUSE_BLOCKS=/sys/block
@@ -34,7 +34,7 @@ dlfuse_make_node() {
 }
 
 # dlfuse_take_loop FILE [OPTION...]: prints the loop device that it attached to FILE, with these options or else with the first
-# alone. Nodes come from devtmpfs, or from here. Another program may take the device that was free: then it is the next one's turn.
+# alone. Nodes come from devtmpfs, or are made here. Another program may take the free device first: then the next one is tried.
 dlfuse_take_loop() {
     local file="$1" device _try
     shift
@@ -60,7 +60,7 @@ dlfuse_attach_loop() {
 }
 
 # 0 if a file system of this type shuts down when the device below it moves to another file. Linux 6.6 and later
-# tell the holder of a loop device that it is dead (bdev_mark_dead); squashfs and erofs do not listen.
+# tell the holder of a loop device that it is dead (bdev_mark_dead); squashfs and erofs ignore that.
 dlfuse_dies_with_its_device() {
     local release major minor
     case $1 in squashfs | erofs) return 1 ;; esac
@@ -71,17 +71,17 @@ dlfuse_dies_with_its_device() {
     [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -ge 6 ]; }
 }
 
-# dlfuse_has FILE OFFSET COUNT BYTES: the COUNT bytes of FILE at OFFSET are these, in the words of printf, when zeros are left out: a
-# shell drops those.
+# dlfuse_has FILE OFFSET COUNT BYTES: 0 if the COUNT bytes of FILE at OFFSET are BYTES, in printf's notation. Both without
+# zeros: a shell drops those.
 dlfuse_has() {
     # shellcheck disable=SC2059 # octal escapes are what is wanted
     [ "$(dd if="$1" bs=1 skip="$2" count="$3")" = "$(printf "$4")" ]
 } 2>/dev/null
 
-# dlfuse_image_kind DEVICE: prints the type that its file system seems to have, or what else it is; nothing for what is unknown. The
-# longest marks come first: two bytes may stand somewhere by chance. The mark of ext4 has two; with the marks "clean" and "go on after
-# errors" behind it, as mke2fs writes them, it is long enough for the first place. Nearly all that is looked at lies in the first
-# block, which a boot reads anyway.
+# dlfuse_image_kind DEVICE: prints the type of its file system, or the kind of another content, as its bytes suggest; nothing
+# for unknown bytes. The longest marks come first: two bytes may match by chance. The mark of ext4 has two. With the marks
+# "clean" and "go on after errors" behind it, as mke2fs writes them, it is long enough for the first place. Nearly all of these
+# bytes lie in the first block, which a boot reads anyway.
 dlfuse_image_kind() {
     local offset count bytes kind
     while read -r offset count bytes kind; do
@@ -107,14 +107,15 @@ dlfuse_image_kind() {
 END
 }
 
-# dlfuse_kernel_says TYPE DEVICE: since it was last tried, in one line. squashfs does not name the device, nor does what reads options.
+# dlfuse_kernel_says TYPE DEVICE: the kernel's messages since the last try, in one line. Neither squashfs nor the parser of
+# mount options names the device.
 dlfuse_kernel_says() {
     dmesg 2>/dev/null | sed -n "s|.*dlfuse: trying $1 on $2\$|=|p; t
         s/^\(<[0-9]*>\)*\[[^]]*\] *//; /: Mounting V/d; /[( ]${2##*/})/p; /^SQUASHFS error/p; /^$1: /p" |
         sed -n '/^=$/ { s/.*//; h; }; /./H; $ { g; s/^\n*//; s/\n/; /g; p; }'
 }
 
-# dlfuse_try_mount TYPE DEVICE OPTIONS: 0, or reason says what the kernel says, or mount(8) where the kernel does not.
+# dlfuse_try_mount TYPE DEVICE OPTIONS: 0, or reason has the message of the kernel, or that of mount(8) if the kernel has none.
 dlfuse_try_mount() {
     local log="$DLFUSE_STATE/mount.log"
     # For the kernel's log alone: a console does not show it.
@@ -125,8 +126,8 @@ dlfuse_try_mount() {
     return 1
 }
 
-# dlfuse_mount_type TYPE DEVICE: with rootflags=. What was copied from a running machine has a journal to be replayed, which a
-# device that is read-only does not take: such an image is mounted as it was on the disk, and the console says so.
+# dlfuse_mount_type TYPE DEVICE: with rootflags=. A copy of a running machine has a journal to replay, which a read-only
+# device does not allow. Such an image is mounted as it was on the disk, and the console says so.
 dlfuse_mount_type() {
     local flags journal first
     flags=$(dlfuse_arg rootflags) || flags=''
@@ -153,8 +154,8 @@ dlfuse_detach_top() {
     top=''
 }
 
-# dlfuse_mount_as TYPE DEVICE: 1: reason says why. A file system that would die with the device gets a second loop device, top, on
-# top of it: that one holds the first as a file, so nobody tells it.
+# dlfuse_mount_as TYPE DEVICE: 1: reason says why. A file system that would die with the device gets a second loop device, top,
+# on top of it. top holds the first device as a file, so the kernel does not tell the file system.
 dlfuse_mount_as() {
     local on="$2"
     dlfuse_knows_filesystem "$1" || dlfuse_load_modules "$1"
@@ -170,8 +171,8 @@ dlfuse_mount_as() {
     [ "$on" = "$top" ] || dlfuse_detach_top
 }
 
-# dlfuse_mount_lower DEVICE: mounts it, as what it looks like or else as any other type; 1: why says what it is and what the kernel
-# says of that. top is the device that is mounted, where it is not this one.
+# dlfuse_mount_lower DEVICE: mounts it as the type that it looks like, or else as any other type. 1: why has its kind and the
+# kernel's message about that. top is the mounted device, where it is not DEVICE.
 dlfuse_mount_lower() {
     local device="$1" kind asked types type reason='' own=''
     dlfuse_make_directories "$DLFUSE_LOWER"
@@ -187,7 +188,7 @@ dlfuse_mount_lower() {
         [ "$type" != "$kind" ] || own=$reason
     done
     dlfuse_detach_top
-    # What the others say of it does not matter.
+    # The messages of the other types do not matter.
     [ -n "$asked" ] || [ -z "$kind" ] || reason=$own
     # shellcheck disable=SC2034 # the caller's
     case $kind in
@@ -198,8 +199,8 @@ dlfuse_mount_lower() {
     return 1
 }
 
-# dlfuse_attach_file FILE: the image in FILE is mounted at DLFUSE_LOWER. Else 1, and why says what failed; next is set
-# where the way that FILE came is the reason.
+# dlfuse_attach_file FILE: mounts the image in FILE at DLFUSE_LOWER. Else 1, and why has the failure; next is set
+# where the way that brought FILE is the reason.
 dlfuse_attach_file() {
     local device top=''
     device=$(dlfuse_attach_loop "$1") || {

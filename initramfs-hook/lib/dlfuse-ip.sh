@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# dlfuse-ip.sh: no second DHCP behind pxelinux. That passes on the address that it has, but as ip=ADDRESS:SERVER:GATEWAY:NETMASK,
-# which dracut takes for DHCP with an address and dies of, and which systemd's generator takes for nothing. So both read a
-# kernel command line with the words that they want, on top of /proc/cmdline, until switch_root. Sourced by the dracut module,
-# behind dlfuse-lib.sh; initramfs-tools understands these four fields itself.
+# dlfuse-ip.sh: no second DHCP behind pxelinux. pxelinux passes on its address as ip=ADDRESS:SERVER:GATEWAY:NETMASK. dracut
+# takes this for DHCP with an address and dies; systemd's generator ignores it. So until switch_root a kernel command line that
+# both understand lies on top of /proc/cmdline. Sourced by the dracut module, behind dlfuse-lib.sh; initramfs-tools understands
+# these four fields itself.
 
-# What the interface is called then; dlfuse-pxe's for machines with an address in the inventory, too.
+# The interface's name then. dlfuse-pxe uses it, too, for machines with an address in the inventory.
 DLFUSE_INTERFACE=bootnet
 DLFUSE_CMDLINE=/proc/cmdline
 
@@ -20,8 +20,8 @@ dlfuse_is_ipv4() {
     [ $count = 4 ]
 }
 
-# dlfuse_static_ip FIELDS INTERFACE: the value of pxelinux's ip= as one that is complete, on stdout. 1: it is something else.
-# Without a gateway pxelinux says 0.0.0.0.
+# dlfuse_static_ip FIELDS INTERFACE: prints pxelinux's ip= in its complete form. 1: FIELDS has another form. Without a
+# gateway pxelinux says 0.0.0.0.
 dlfuse_static_ip() {
     local address mask rest gateway
     case $1 in
@@ -42,15 +42,15 @@ dlfuse_static_ip() {
     echo "$address::$gateway:$mask::$2:none"
 }
 
-# dlfuse_complete_ip FILE: the kernel command line in FILE on stdout, with pxelinux's ip= and BOOTIF= as ip=…:bootnet:none and
-# ifname=bootnet:MAC, and each other byte as it is. 1, and nothing on stdout, where it has not one of each, or where something
-# else is said: several ip=, other forms of it, one between quotes. An ifname= of this interface keeps its name, and there is no
-# second one.
+# dlfuse_complete_ip FILE: prints the kernel command line in FILE with pxelinux's ip= and BOOTIF= as ip=…:bootnet:none and
+# ifname=bootnet:MAC, and each other byte as it is. 1, and no output, unless there is exactly one of each: with several ip=,
+# with other forms of it, or with one between quotes. An existing ifname= of this interface keeps its name, and no second one is
+# added.
 dlfuse_complete_ip() (
     # Words may have characters that a shell would take for a pattern of file names.
     set -f
     ips=0 bootifs=0 open=0 named='' interface=$DLFUSE_INTERFACE
-    # Not told apart as the kernel does, which knows quotes, but as dracut does: it must be right for both.
+    # Words are split as dracut does it. The kernel differs, for it knows quotes: the result must be right for both.
     # shellcheck disable=SC2013 # words are what is wanted
     for word in $(cat "$1"); do
         case $word in
@@ -77,7 +77,7 @@ dlfuse_complete_ip() (
     sed -E "s/(^|[[:blank:]])ip=[^[:blank:]]*/\1ip=$ip/; s/(^|[[:blank:]])BOOTIF=[^[:blank:]]*/\1$name/" "$1"
 )
 
-# dlfuse_pass_on_ip: before anything reads ip=. Done once, and nothing where there is nothing to complete.
+# dlfuse_pass_on_ip: call it before any program reads ip=. Works once; does nothing where there is nothing to complete.
 dlfuse_pass_on_ip() {
     local completed="$DLFUSE_STATE/cmdline"
     ! dlfuse_is_mounted "$DLFUSE_CMDLINE" || return 0
@@ -91,7 +91,7 @@ dlfuse_pass_on_ip() {
     fi
 }
 
-# dlfuse_show_cmdline: /proc/cmdline is the kernel's again. Before switch_root, which would take the mount along.
+# dlfuse_show_cmdline: uncovers the kernel's own /proc/cmdline. Before switch_root, which would take the mount along.
 dlfuse_show_cmdline() {
     ! dlfuse_is_mounted "$DLFUSE_CMDLINE" || umount -l "$DLFUSE_CMDLINE"
 }

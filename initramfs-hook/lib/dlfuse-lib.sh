@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# dlfuse-lib.sh: what the initramfs does to boot from dlfuse, whatever made the initramfs.
+# dlfuse-lib.sh: boots from dlfuse in the initramfs, for every tool that makes one.
 #
 # Sourced by the dracut module and by initramfs-tools' scripts; POSIX sh (dash, busybox, klibc), no state but files below
 # /run, so each step may be called again: by another network interface, by a retry, by a restarted job.
@@ -12,12 +12,12 @@
 #   dlfuse_finish DIR     hand-over armed, resolver, host name and the units that tell of ready and of the end passed on, the
 #                         network told to stay, the daemon's root moved along; the last thing before switch_root
 #
-# The front that sources this defines five functions (dlfuse-words.sh has four of them, for who has the kernel's line):
+# The front that sources this defines five functions (dlfuse-words.sh has four of them, for fronts that have the kernel's line):
 #   dlfuse_words          all kernel arguments, one a line
 #   dlfuse_arg NAME       value of the last kernel argument NAME= on stdout; 1: not given
 #   dlfuse_args NAME      values of all of them, one a line
 #   dlfuse_flag NAME      0 if NAME or NAME=1 is given
-#   dlfuse_shell TEXT     a shell for whoever is in front of the console; returns when that is left
+#   dlfuse_shell TEXT     a shell for an administrator at the console; returns after it ends
 
 # The daemon's root directory once the initramfs is gone: a file system of its own, because /run may be noexec
 # and nodev, and because nothing that the daemon opens may lie on the root that it serves.
@@ -30,23 +30,23 @@ DLFUSE_UNIT=dlfuse-root.service
 DLFUSE_READY_UNIT=dlfuse-ready.service
 DLFUSE_ENDING_UNIT=dlfuse-ending@
 # Notes of this boot: attached (the loop device, as soon as the image is mounted at DLFUSE_LOWER), fallback (one line,
-# if the root did not come lazily), env, pid, cmdline (what dlfuse-ip.sh has made of the kernel's).
+# if the root did not come lazily), env, pid, cmdline (the kernel's, completed by dlfuse-ip.sh).
 DLFUSE_STATE=/run/dlfuse-boot
 DLFUSE_ATTACHED=$DLFUSE_STATE/attached
 DLFUSE_KMSG=/dev/kmsg
-# Public keys that this machine trusts. The directory itself says that there are some: should its keys be missing or
+# Public keys that this machine trusts. The directory itself says that there are some: if its keys are missing or
 # broken, nothing is booted.
 DLFUSE_KEYS=/etc/dlfuse/keys
-# What requests need, used when it is there: certificates, header lines.
+# Certificates and header lines for requests, used if present.
 DLFUSE_CA=/etc/dlfuse/ca.pem
 DLFUSE_HEADERS=/etc/dlfuse/headers
 # When the initramfs was made, in seconds since 1970.
 DLFUSE_EPOCH=/usr/lib/clock-epoch
 
-# Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3 and a node
-# with nothing to boot from has no better place to say why.
+# Levels as in the kernel: 3 error, 4 warning, 6 information. A console with "quiet" shows up to 3, and a
+# node with nothing to boot from has no better place to say why.
 dlfuse_log() {
-    # Most lines are short, and no program has to look at them: 200 characters are 800 bytes at most.
+    # Most lines are short and need no program: 200 characters are 800 bytes at most.
     if [ ${#2} -le 200 ] && ! dlfuse_has_lines "$2"; then
         printf '%s\n' "<$1>dlfuse: $2" >"$DLFUSE_KMSG"
     else
@@ -65,16 +65,16 @@ dlfuse_has_lines() {
 "*) ;; *) return 1 ;; esac
 }
 
-# dlfuse_cut LINE: several where it is too long: the kernel refuses lines of 1000 bytes.
+# dlfuse_cut LINE: splits a line that is too long: the kernel refuses lines of 1000 bytes.
 dlfuse_cut() { printf '%s\n' "$1" | LC_ALL=C sed 's/.\{800\}/&\ndlfuse: ... /g; s/\ndlfuse: ... $//'; }
 
-# A splash hides the console. The boot does not wait for what draws it.
+# A splash hides the console. The boot does not wait for plymouth.
 dlfuse_splash() { plymouth --ping && plymouth display-message --text="$1"; }
 
-# Those that cannot be loaded, or are built in, are passed over.
+# Modules that cannot be loaded, or are built in, are passed over.
 dlfuse_load_modules() { modprobe -qa "$@" 2>/dev/null || :; }
 
-# dlfuse_make_directories DIRECTORY...: a program is started only where one lacks.
+# dlfuse_make_directories DIRECTORY...: starts a program only where one is missing.
 dlfuse_make_directories() {
     for _directory in "$@"; do
         [ -d "$_directory" ] || {
@@ -137,7 +137,7 @@ dlfuse_escape() {
     esac
 }
 
-# The options that say what is taken, for mount, download and fetch; nothing when that is anything.
+# The options that restrict the accepted images, for mount, download and fetch; nothing when all are accepted.
 dlfuse_trust_options() {
     local options='' name value
     [ ! -d "$DLFUSE_KEYS" ] || options=,keys=$DLFUSE_KEYS
@@ -148,7 +148,7 @@ dlfuse_trust_options() {
     printf '%s\n' "${options#,}"
 }
 
-# The options that say how servers are asked; nothing when nothing is said.
+# The options for requests to servers; nothing when no argument sets any.
 dlfuse_http_options() {
     local options='' value
     ! value=$(dlfuse_option proxy) || options=",proxy=$(dlfuse_escape "$value")"
@@ -157,7 +157,7 @@ dlfuse_http_options() {
     printf '%s\n' "${options#,}"
 }
 
-# What holds for whatever is fetched, by mount, download and fetch.
+# The options for everything that mount, download and fetch download.
 dlfuse_access_options() {
     local trust http
     trust=$(dlfuse_trust_options)
@@ -165,7 +165,7 @@ dlfuse_access_options() {
     printf '%s\n' "$trust${trust:+${http:+,}}$http"
 }
 
-# The options that say which image is wanted, and from where, for mount and download.
+# The options that select the image and its servers, for mount and download.
 dlfuse_store_options() {
     local options value
     options=$(dlfuse_access_options)
@@ -193,7 +193,7 @@ dlfuse_has_systemd() { [ -d /run/systemd/system ]; }
 
 dlfuse_is_running() {
     if dlfuse_has_systemd; then
-        # Before the first start there is nothing to ask systemd for.
+        # Before the first start systemd need not be asked.
         [ -e "/run/systemd/system/$DLFUSE_UNIT" ] && systemctl is-active --quiet $DLFUSE_UNIT
     else
         [ -s $DLFUSE_STATE/pid ] && kill -0 "$(cat $DLFUSE_STATE/pid)" 2>/dev/null
@@ -211,7 +211,7 @@ dlfuse_spawn() {
         else
             cp "/usr/lib/dlfuse/$DLFUSE_UNIT" /run/systemd/system/
         fi
-        # Waits for the program to run, so that nobody takes it for missing.
+        # Waits until the program runs, so that it does not count as missing.
         systemctl start $DLFUSE_UNIT
     else
         setsid dlfuse mount -f -o "$options" "$url" /mnt </dev/null >/dev/null 2>/dev/kmsg 9>&- &
@@ -232,9 +232,9 @@ dlfuse_protect_mounts() {
     done
 }
 
-# A clock that is behind the making of the initramfs is set to that: a machine without a battery takes certificates for those of
-# the future. Never backward: whatever is later is more likely to be right. The number stands in the file, and systemd goes by the
-# file's time, which not every way to make an initramfs keeps.
+# Sets a clock that is behind the making of the initramfs to that time: a machine without a battery takes certificates for those
+# of the future. Never backward: the later time is more likely to be right. The file has the time as a number; systemd goes by
+# the file's time, which not every way to make an initramfs keeps.
 dlfuse_set_clock() {
     local epoch='' now
     [ ! -s "$DLFUSE_EPOCH" ] || read -r epoch _ <"$DLFUSE_EPOCH" || :
@@ -262,7 +262,7 @@ dlfuse_prepare() {
 # dlfuse_start_daemon URL: 0 when the daemon has been started, now or before.
 dlfuse_start_daemon() {
     local stale=no
-    # In this order: a mount that is seen here and a daemon that is gone afterwards mean that it died.
+    # In this order: a mount seen first and no daemon afterwards mean that it died.
     ! dlfuse_is_mounted "$DLFUSE_MOUNT" || stale=yes
     ! dlfuse_is_running || return 0
     dlfuse_is_mounted "$DLFUSE_ROOT" || dlfuse_prepare || return 1
@@ -272,15 +272,15 @@ dlfuse_start_daemon() {
     dlfuse_spawn "$1" "$(dlfuse_mount_options)"
 }
 
-# dlfuse_want TARGET UNIT INSTANCE: TARGET of the booted system brings UNIT along, under the name INSTANCE.
+# dlfuse_want TARGET UNIT INSTANCE: TARGET of the booted system starts UNIT, under the name INSTANCE.
 dlfuse_want() {
     dlfuse_make_directories "/run/systemd/system/$1.wants"
     ln -sf "../$2" "/run/systemd/system/$1.wants/$3"
 }
 
-# dlfuse_pass_on_units DIR: the system at DIR shall leave the private root alone, and say when its boot is over and when it
-# goes down. Only where that is systemd: the directory itself makes programs believe that systemd is running. Others are
-# ready when they have been quiet.
+# dlfuse_pass_on_units DIR: makes the system at DIR leave the private root alone, and report the end of its boot and its
+# shutdown. Only where that system is systemd: the directory itself makes programs believe that systemd is running. Other
+# systems are ready when they have been quiet.
 dlfuse_pass_on_units() {
     local unit=$DLFUSE_ENDING_UNIT
     dlfuse_has_systemd || [ -x "$1/lib/systemd/systemd" ] || [ -x "$1/usr/lib/systemd/systemd" ] || return 0
@@ -292,12 +292,12 @@ dlfuse_pass_on_units() {
     dlfuse_want default.target $DLFUSE_READY_UNIT $DLFUSE_READY_UNIT
     dlfuse_want poweroff.target "$unit.service" "${unit}poweroff.service"
     dlfuse_want reboot.target "$unit.service" "${unit}reboot.service"
-    # Whatever kernel comes next: one that does not come is no reason to hang.
+    # Whichever kernel comes next: a kernel that does not come is no reason to hang.
     dlfuse_want kexec.target "$unit.service" "${unit}reboot.service"
 }
 
-# systemd moved /run into the new root until version 253. Since then it copies it, with what is mounted in it, and takes
-# the originals out of the tree.
+# systemd moved /run into the new root until version 253. Newer versions copy it, with the mounts in it, and take the
+# originals out of the tree.
 dlfuse_systemd_copies_run() {
     local version
     dlfuse_has_systemd || return 1
@@ -305,9 +305,9 @@ dlfuse_systemd_copies_run() {
     [ "${version:-0}" -ge 254 ]
 }
 
-# dlfuse_move_private_root DIR: the daemon lives in such an original, and sees no copy: it could unmount nothing when its
-# time has come. So /run is copied here, and the daemon's root moved itself, so that there is one of it. systemd leaves
-# alone what is mounted in DIR already. Mounts that are shared cannot be moved; systemd makes them private next as well.
+# dlfuse_move_private_root DIR: the daemon lives in such an original and sees no copy, so it could not unmount the copy
+# at its end. So this function copies /run, and moves the daemon's root itself, so that there is only one of it. systemd
+# leaves existing mounts in DIR alone. Shared mounts cannot be moved; systemd makes them private next as well.
 dlfuse_move_private_root() {
     local aside=/dlfuse-aside
     # A daemon that had all of the image is gone by now, and its root with it.
@@ -322,7 +322,7 @@ dlfuse_move_private_root() {
 }
 
 # dlfuse_finish DIR: after the root is mounted at DIR. DLFUSE_LOWER stays mounted and visible: the hand-over looks
-# there for what is on the loop device, because some file systems do not survive it on some kernels.
+# there for the file system on the loop device, because some file systems do not survive it on some kernels.
 dlfuse_finish() {
     local device
     read -r device <"$DLFUSE_ATTACHED" || return 0
@@ -330,7 +330,7 @@ dlfuse_finish() {
         dlfuse handover "$DLFUSE_MOUNT" "$device" ||
             dlfuse_log 4 "the hand-over of $device is not armed: the daemon stays for as long as the node runs"
     fi
-    # An image without a resolver of its own gets the one that the network gave to the initramfs.
+    # An image without a resolver of its own gets the initramfs' one, from the network.
     if [ -s /etc/resolv.conf ] && [ ! -L "$1/etc/resolv.conf" ] && [ ! -s "$1/etc/resolv.conf" ]; then
         dlfuse_add_file "$1" /etc/resolv.conf || dlfuse_log 4 "the image has no /etc/resolv.conf, and none can be added"
     fi

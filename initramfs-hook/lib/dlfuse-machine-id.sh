@@ -22,7 +22,7 @@ DLFUSE_MACHINE_ID=/run/machine-id
 DLFUSE_ID_CREDENTIAL=/run/credentials/@system/system.machine_id
 # systemd looks there for the id since this version.
 DLFUSE_REUSES=257
-# UUIDs that whole series of boards have; those of one repeated byte or word are sorted out without a list.
+# UUIDs that whole series of boards have; UUIDs of one repeated byte or word are rejected without a list.
 DLFUSE_SHARED_UUIDS='03000200040005000006000700080009 00020003000400050006000700080009 000102030405060708090a0b0c0d0e0f
     030201000504070608090a0b0c0d0e0f 6ab5b300538d10149fb5b0684d007b53
     123456781234567890abcddeefaabbcc 4c4c454400002010802080c04f202020 4c4c454400202010802080c04f202020'
@@ -39,7 +39,7 @@ dlfuse_hash_id() {
         s/^(.{16})[048c]/\18/; s/^(.{16})[159d]/\19/; s/^(.{16})[26ae]/\1a/; s/^(.{16})[37bf]/\1b/'
 }
 
-# The firmware's UUID; nothing if it has none, or one that others have too.
+# The firmware's UUID; nothing if it has none, or one that other machines share.
 dlfuse_dmi_uuid() {
     local uuid='' shared
     read -r uuid 2>/dev/null <"$DLFUSE_DMI_UUID" || :
@@ -56,8 +56,8 @@ dlfuse_cards_in_use() {
     sed -nE 's/^[^ ]+ [^ ]+ [^ ]+ 00 [^ ]+ +//p' "$DLFUSE_ADDRESSES6" 2>/dev/null
 }
 
-# The MAC address of the card in BOOTIF=, else of the one in use; of several the lowest, for their order changes. Not one that the
-# kernel has made up.
+# The MAC address of the card in BOOTIF=, else of the one in use. Of several the lowest, for their order changes. Never an
+# address that the kernel has made up.
 dlfuse_boot_mac() {
     local mac='' card address type made_up
     if ! mac=$(dlfuse_bootif_mac "$(dlfuse_arg BOOTIF)"); then
@@ -80,7 +80,7 @@ dlfuse_boot_mac() {
     echo "$mac"
 }
 
-# dlfuse_machine_id auto|dmi|mac|ID: the id that this asks for; nothing if it cannot be.
+# dlfuse_machine_id auto|dmi|mac|ID: prints the requested id; nothing if the machine has none of this kind.
 dlfuse_machine_id() {
     local of=''
     case $1 in
@@ -95,7 +95,7 @@ dlfuse_machine_id() {
     [ -z "$of" ] || dlfuse_hash_id "$of"
 }
 
-# dlfuse_id_state FILE: what the image's file says: id, empty, first (boot), or link, which is left alone like an id.
+# dlfuse_id_state FILE: the state of the image's file: id, empty, first (boot), or link, which is left alone like an id.
 dlfuse_id_state() {
     local text=''
     if [ -L "$1" ]; then
@@ -126,7 +126,7 @@ dlfuse_systemd_of() {
     done
 }
 
-# dlfuse_put_file FILE TEXT: 1, and nothing is said, where it cannot be written.
+# dlfuse_put_file FILE TEXT: 1, without a message, where it cannot be written.
 dlfuse_put_file() {
     [ -d "${1%/*}" ] || mkdir -p "${1%/*}" 2>/dev/null || return 1
     rm -f "$1" 2>/dev/null && (umask 0222 && echo "$2" >"$1") 2>/dev/null

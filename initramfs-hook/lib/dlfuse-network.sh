@@ -1,29 +1,30 @@
 # shellcheck shell=sh
-# dlfuse-network.sh: what the machine learns from its network, and how the booted system keeps it. Sourced by dlfuse-lib.sh.
+# dlfuse-network.sh: the machine's settings from its network, and their way into the booted system. Sourced by dlfuse-lib.sh.
 #
 #   dlfuse_default_dhcp       where systemd-networkd runs the initramfs' network: DHCP if no argument says otherwise, and the same
 #                             lease at each boot; before it starts
-#   dlfuse_write_resolver     name servers and search domains in the initramfs' resolv.conf; again after each lease, adds what lacks
+#   dlfuse_write_resolver     name servers and search domains in the initramfs' resolv.conf; again after each lease, adds missing ones
 #   dlfuse_set_host_name      the host name, if the machine has none; before switch_root
 #   dlfuse_forget_default_dhcp  before switch_root
 #   dlfuse_keep_network DIR   the system at DIR leaves the address alone through which its root comes
 #
-# Nothing here blocks, and nothing fails: a machine without a name or a resolver boots.
+# No function blocks or fails: a machine without a name or a resolver boots.
 
 # Files of systemd-networkd, made for this boot.
 DLFUSE_NETWORKD=/run/systemd/network
-# dracut's own default, since 102 or so, of late in DLFUSE_NETWORKD; dracut takes it away when an argument asks for something else.
+# dracut's own default, since 102 or so, of late in DLFUSE_NETWORKD; dracut removes it when an argument asks for another
+# setting.
 DLFUSE_DRACUT_NETWORK=/etc/systemd/network/zzzz-dracut-default.network
 # Where leases lie: systemd-networkd's, and ipconfig's of initramfs-tools.
 DLFUSE_LEASES='/run/systemd/netif/leases/* /run/net-*.conf /run/net6-*.conf'
 # systemd-networkd's summary of all links.
 DLFUSE_NETWORKD_STATE=/run/systemd/netif/state
 DLFUSE_RESOLVER=/etc/resolv.conf
-# Where a name may stand that nobody gave to this machine: the distribution's, and systemd's mark of one that it made up.
+# Files with a name that is not this machine's own: the distribution's, and systemd's mark of a made-up name.
 DLFUSE_OS_RELEASES='/etc/os-release /usr/lib/os-release /etc/initrd-release /usr/lib/initrd-release'
 DLFUSE_DEFAULT_NAMES='/run/systemd/default-hostname /etc/hostname'
 
-# dlfuse_bootif_mac VALUE: the MAC address in that of BOOTIF=, as the kernel writes it; 1 for anything but Ethernet's.
+# dlfuse_bootif_mac VALUE: the MAC address in a value of BOOTIF=, as the kernel writes it; 1 for all but Ethernet's.
 dlfuse_bootif_mac() {
     local pair='[0-9A-Fa-f][0-9A-Fa-f]' mac
     [ -n "$1" ] || return 1
@@ -31,18 +32,18 @@ dlfuse_bootif_mac() {
     [ -n "$mac" ] && echo "$mac"
 }
 
-# A machine is known to DHCP servers by its MAC address: systemd-networkd's own identity comes from the machine-id, which an
+# DHCP servers know a machine by its MAC address: systemd-networkd's own identity comes from the machine-id, which an
 # initramfs makes up anew at each boot.
 dlfuse_same_lease() { printf '[DHCPv4]\nClientIdentifier=mac\n[DHCPv6]\nDUIDType=link-layer\n'; }
 
-# BOOTIF= is about all cards that no argument names: only that one is used, unless rd.bootif=0. Nothing without BOOTIF=.
+# BOOTIF= concerns the cards that no argument names: only its card is used, unless rd.bootif=0. Nothing without BOOTIF=.
 dlfuse_match_bootif() {
     local mac
     [ "$(dlfuse_arg rd.bootif)" != 0 ] && mac=$(dlfuse_bootif_mac "$(dlfuse_arg BOOTIF)") || return 0
     printf '[Match]\nMACAddress=%s\n' "$mac"
 }
 
-# dlfuse_names_a_card FILE: 0 if it is for a certain one.
+# dlfuse_names_a_card FILE: 0 if it is for a certain card.
 dlfuse_names_a_card() { [ -n "$(sed -nE '/^(Name|MACAddress)=/p' "$1")" ]; }
 
 # dlfuse_drop_in FILE NAME: stdin becomes FILE's drop-in of this name.
@@ -51,13 +52,13 @@ dlfuse_drop_in() {
     cat >"$DLFUSE_NETWORKD/${1##*/}.d/$2.conf"
 }
 
-# 0 if the file asks for an address, or gives its link to another one, which gets it.
+# 0 if the file asks for an address, or gives its link to another one, which gets the address.
 dlfuse_is_for_an_address() { [ -n "$(sed -nE '/^(DHCP|Address|Bond|Bridge|VLAN)=/p' "$1")" ]; }
 
-# After systemd-network-generator, which makes files of ip= and its like. Where it has made one, no further card is asked for an
-# address; but nameserver= and rd.route= alone make one, too, and it asks for none. Without any, dracut has a default of its own,
-# or this is it: DLFUSE_NETWORKD/zzzz-dlfuse.network. What asks for DHCP by default is about the initramfs, and goes with it
-# (dlfuse_forget_default_dhcp).
+# Runs after systemd-network-generator, which makes files from ip= and its like. Where it has made one, no further card asks for
+# an address. But nameserver= and rd.route= alone make a file, too, and that asks for none. Without any file, either dracut has
+# a default of its own, or this function writes one: DLFUSE_NETWORKD/zzzz-dlfuse.network. Default requests for DHCP belong to
+# the initramfs, and go with it (dlfuse_forget_default_dhcp).
 dlfuse_default_dhcp() {
     local file made=no
     for file in "$DLFUSE_NETWORKD"/*.network; do
@@ -89,7 +90,7 @@ dlfuse_default_dhcp() {
     fi
 }
 
-# The booted system does not ask other cards for addresses because its initramfs had to.
+# That the initramfs asked other cards for addresses is no reason for the booted system to do so.
 dlfuse_forget_default_dhcp() {
     [ -d "$DLFUSE_NETWORKD" ] || return 0
     rm -f "$DLFUSE_NETWORKD/zzzz-dlfuse.network" "$DLFUSE_NETWORKD/${DLFUSE_DRACUT_NETWORK##*/}" \
@@ -108,7 +109,7 @@ dlfuse_values() {
     done
 }
 
-# dlfuse_unique WORD...: each word once, where it comes first.
+# dlfuse_unique WORD...: each word once, at its first place.
 dlfuse_unique() {
     local word words=''
     for word in "$@"; do
@@ -129,7 +130,7 @@ dlfuse_name_servers() {
         sed -E 's/#[^ ]*//g; s/(^| )(0\.0\.0\.0|::)( |$)/\1\3/g')
 }
 
-# What is searched comes before the lease's own domain. rd.peerdns=0: a lease says nothing about names.
+# Search domains come before the lease's own domain. rd.peerdns=0: a lease has no say about names.
 dlfuse_search_domains() {
     local keys all
     all=$(for keys in 'DOMAINS|DOMAIN_SEARCH_LIST|DOMAINSEARCH' 'DOMAINNAME|DNSDOMAIN'; do
@@ -147,8 +148,8 @@ dlfuse_end_line() {
     [ -z "$line" ] || echo >>"$1"
 }
 
-# Programs that write no resolv.conf leave what they learnt elsewhere: systemd-networkd, which in an initramfs does not search
-# the domain of a lease, and ipconfig. One line "search": of several the last one would count.
+# Some programs write no resolv.conf and leave their settings elsewhere: systemd-networkd, which in an initramfs does not
+# search the domain of a lease, and ipconfig. One line "search": of several the last one would count.
 dlfuse_write_resolver() {
     local address domains=''
     dlfuse_end_line "$DLFUSE_RESOLVER"
@@ -164,7 +165,7 @@ dlfuse_write_resolver() {
     fi
 }
 
-# dlfuse_is_default_name NAME: 0 if it is no name that was given to this machine.
+# dlfuse_is_default_name NAME: 0 if this name was not given to this machine.
 dlfuse_is_default_name() {
     local name
     case $1 in
@@ -191,7 +192,7 @@ dlfuse_host_name() {
         /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/{ p; q; }'
 }
 
-# The booted system keeps the name that the machine has by then, if its image has none. Not every network module sets one:
+# The booted system keeps the machine's name of that moment, if its image has none. Not every network module sets one:
 # systemd-networkd does not in an initramfs.
 dlfuse_set_host_name() {
     local name
@@ -202,11 +203,11 @@ dlfuse_set_host_name() {
     [ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
 }
 
-# dlfuse_keep_network DIR: what manages the network of the system at DIR leaves the address alone through which its root
-# comes. systemd-networkd flushes what it did not set, but for links whose files say otherwise. Files may be made while the system
-# boots (netplan, cloud-init), so dlfuse-keep-network.sh looks for them again each time before systemd-networkd starts; an image
-# that cannot run it has what was there now. ifupdown takes links down, and dhcpcd takes addresses away, when the machine goes
-# down, while the root may still be read.
+# dlfuse_keep_network DIR: makes the network manager of the system at DIR leave the address alone through which its root comes.
+# systemd-networkd flushes everything that it did not set, but for links with files that say otherwise. Files may be made while
+# the system boots (netplan, cloud-init), so dlfuse-keep-network.sh looks for them again each time before systemd-networkd starts.
+# An image that cannot run it keeps the drop-ins made now. At shutdown ifupdown takes links down, and dhcpcd takes addresses away,
+# while the root may still be read.
 dlfuse_keep_network() {
     local unit at=/run/systemd/system
     dlfuse_make_directories "$DLFUSE_STATE" $at/systemd-networkd.service.d $at/networking.service.d $at/ifup@.service.d \
@@ -222,7 +223,7 @@ dlfuse_keep_network() {
     done
 }
 
-# dlfuse_unit_drop_in UNIT LINE...: lines for its section Service.
+# dlfuse_unit_drop_in UNIT LINE...: adds lines to its section Service.
 dlfuse_unit_drop_in() {
     local at="/run/systemd/system/$1.d"
     shift

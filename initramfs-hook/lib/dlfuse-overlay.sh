@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# dlfuse-overlay.sh: the root over the image, and the place for what is written to it. Sourced by dlfuse-lib.sh.
+# dlfuse-overlay.sh: the root over the image, and the place for writes to it. Sourced by dlfuse-lib.sh.
 #
 # The upper directory shows through as the root directory itself, so it gets owner, mode, ACLs and security labels of the
-# image's own. It lies on a tmpfs. SELinux does not look at the labels that a tmpfs stores: when the booted system loads its
-# policy, every inode of one that is there becomes tmpfs_t, and the root directory would be. So for a system that will load
-# a policy, an ext4 in a sparse file on that tmpfs has the upper directory: labels on that are kept.
+# image's own. It lies on a tmpfs. SELinux ignores the labels that a tmpfs stores: when the booted system loads its policy,
+# every existing inode of the tmpfs becomes tmpfs_t, and so would the root directory. So for a system that will load a
+# policy, the upper directory lies on an ext4 in a sparse file on that tmpfs: an ext4 keeps labels.
 #
 #   dlfuse_prepare_overlay   DLFUSE_OVERLAY has upper and work, unless the root is read-only; once
 #   dlfuse_mount_root DIR    the root at DIR
@@ -23,11 +23,12 @@ dlfuse_loads_policy() {
         [ -n "$(sed -n '/^[[:space:]]*SELINUX=[[:space:]]*\(enforcing\|permissive\)/p' "$1/etc/selinux/config" 2>/dev/null)" ]
 }
 
-# dlfuse_memory_half: KiB. As much as a tmpfs takes when nothing is said.
+# dlfuse_memory_half: KiB. The default size of a tmpfs.
 dlfuse_memory_half() { sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' "$DLFUSE_MEMINFO" | while read -r _kib; do echo $((_kib / 2)); done; }
 
-# dlfuse_mount_labelled: an ext4 at DLFUSE_OVERLAY, over the tmpfs with its file. No journal: nothing of it outlives the machine. What
-# is deleted goes back to the tmpfs (discard). The tmpfs is larger than the file: it must not be full before that.
+# dlfuse_mount_labelled: an ext4 at DLFUSE_OVERLAY, over the tmpfs with its file. No journal: the file system does not outlive
+# the machine. Deleted blocks go back to the tmpfs (discard). The tmpfs is larger than the file: it must not be full before the
+# file is.
 dlfuse_mount_labelled() {
     local kib file="$DLFUSE_OVERLAY/upper.ext4" device
     kib=$(dlfuse_memory_half)
@@ -75,7 +76,7 @@ dlfuse_mount_root() {
     fi
 }
 
-# dlfuse_keeps_labels DIR: 0 if what changes in the system at DIR still has the label that it needs, as the lower one's copy.
+# dlfuse_keeps_labels DIR: 0 if a changed file in the system at DIR keeps the label that it needs, the one of the lower file.
 dlfuse_keeps_labels() { ! dlfuse_loads_policy "$1" || ! dlfuse_is_mounted "$DLFUSE_OVERLAY" || [ -d "$DLFUSE_OVERLAY/lost+found" ]; }
 
 # A new file gets the label of /etc/hosts, until systemd has loaded the policy.
@@ -89,8 +90,8 @@ dlfuse_add_file() {
     dlfuse_relabel "$1" "$2"
 }
 
-# Where the kernel has SELinux and no policy yet, it leaves the label behind when it copies a file or a directory up. So PATH and all
-# above it are labelled again, as in the image; what is not in that is left to systemd.
+# Where the kernel has SELinux and no policy yet, copying a file or a directory up loses its label. So PATH and all directories
+# above it are labelled again, as in the image. Paths that the image lacks are left to systemd.
 dlfuse_relabel() {
     local path="$2"
     dlfuse_loads_policy "$1" || return 0

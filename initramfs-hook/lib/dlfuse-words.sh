@@ -11,7 +11,7 @@ DLFUSE_NEWLINE='
 '
 DLFUSE_BLANK=" 	$DLFUSE_NEWLINE"
 
-# 0 when a quote in TEXT waits for its end.
+# 0 when TEXT has an open quote.
 dlfuse_is_open() {
     local rest="$1" closed=1
     while case $rest in *\"*) ;; *) false ;; esac do
@@ -21,7 +21,7 @@ dlfuse_is_open() {
     return $closed
 }
 
-# dlfuse_unquote WORD: word becomes it, without the quotes around all of it or around its value.
+# dlfuse_unquote WORD: sets word to it, without the quotes around all of it or around its value.
 dlfuse_unquote() {
     word=$1
     case $1 in

@@ -3,7 +3,7 @@
 #     varnishd -f /etc/varnish/dlfuse.vcl -a :80 -s malloc,8G -p http_gzip_support=off
 #
 # Varnish fetches whole objects: a range of a pack costs the whole pack, 8 MiB, once. Answers begin before the object is
-# complete. nginx with slices fetches less (nginx-cache.conf); Varnish is quicker with what it has.
+# complete. nginx with slices fetches less (nginx-cache.conf); Varnish is quicker with objects that it has.
 vcl 4.1;
 
 import std;
@@ -29,14 +29,14 @@ sub vcl_recv {
     }
     unset req.http.Cookie;
     unset req.http.Authorization;
-    # While the mirror is up, nothing old is shown; while it is not, machines boot from what was there last.
+    # While the mirror is up, no stale file is served; while it is down, machines boot from the last version.
     if (std.healthy(req.backend_hint)) {
         set req.grace = 0s;
     }
     return (hash);
 }
 
-# One mirror under several names is one.
+# A mirror with several names is one mirror.
 sub vcl_hash {
     hash_data(req.url);
     return (lookup);
@@ -49,7 +49,7 @@ sub vcl_backend_fetch {
 sub vcl_backend_response {
     unset beresp.http.Set-Cookie;
     if (beresp.status != 200 && beresp.status != 304) {
-        # Not there yet, or a mirror's trouble: the next question is a new one.
+        # The object is not there yet, or the mirror has trouble: the next request goes to the mirror again.
         set beresp.uncacheable = true;
         set beresp.ttl = 1s;
         return (deliver);
@@ -58,7 +58,7 @@ sub vcl_backend_response {
         # Immutable: kept until there is no room.
         set beresp.ttl = 365d;
     } else {
-        # Manifests and groups: asked for again after a second, by If-None-Match.
+        # Manifests and groups: requested again after a second, by If-None-Match.
         set beresp.ttl = 1s;
         set beresp.grace = 30d;
     }

@@ -1,17 +1,17 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# artifacts.sh: what a boot needs, made once and kept: image, kernel, initramfs, store.
+# artifacts.sh: the parts of a boot, made once and kept: image, kernel, initramfs, store.
 #
-# Each lies in a directory of $DLFUSE_CACHE (default ~/.cache/dlfuse) whose name has a hash of everything that
-# went into it; the one that a change replaces is removed. Needs $ARTIFACTS_SOURCE, the source tree.
+# Each lies in a directory of $DLFUSE_CACHE (default ~/.cache/dlfuse). The directory's name has a hash of all inputs; a new
+# one replaces the directory of the old inputs. Needs $ARTIFACTS_SOURCE, the source tree.
 #
-#   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it; and ARTIFACTS_DLFUSE, what
-#                                 goes into the initramfs, to the same
+#   artifacts_install BUILD       sets ARTIFACTS_TREE: dlfuse as a package would install it; and ARTIFACTS_DLFUSE, the
+#                                 source for the initramfs, to the same
 #   artifacts_image KIND          sets ARTIFACTS_IMAGE (a directory with ARTIFACTS_FILE and root.sums);
-#                                 KIND is ext4, squashfs or erofs; or small: a squashfs, without what only the
+#                                 KIND is ext4, squashfs or erofs; or small: a squashfs, without files that only the
 #                                 initramfs (kernel, modules) and people (manuals, other languages) need, as in erofs
 #   artifacts_initramfs MODULES [OMITTED]
 #                                 sets ARTIFACTS_INITRD, with these dracut modules, and ARTIFACTS_KERNEL; dracut leaves
-#                                 the modules OMITTED out, and what depends on them
+#                                 out the modules OMITTED and all modules that depend on them
 #   artifacts_store               sets ARTIFACTS_STORE: a store with this image under the name root
 #   artifacts_profile             adds the image once more to this store, under the name booted, with a boot pack that
 #                                 dlfuse-record makes in QEMU with this initramfs
@@ -21,11 +21,11 @@ ARTIFACTS_TRIM="sh -c 'cd \"\$1\" && rm -rf boot/* usr/lib/modules usr/lib/binfm
 DLFUSE_CACHE=${DLFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dlfuse}
 # shellcheck source=server-tools/lib/release.sh
 . "$ARTIFACTS_SOURCE/server-tools/lib/release.sh"
-# Of the nodes. One that is not this machine's needs in ARTIFACTS_DLFUSE a directory with packages for it (packaging/debs).
+# The nodes' release. Any but this machine's needs in ARTIFACTS_DLFUSE a directory with packages for it (packaging/debs).
 ARTIFACTS_RELEASE=${ARTIFACTS_RELEASE:-$(host_release)}
 ARTIFACTS_DLFUSE=
-# One network module for all kinds of boots. Debian 12's livenet works with network-legacy only, which Debian 13 has no DHCP
-# client for.
+# One network module for all kinds of boots. Debian 12's livenet works with network-legacy only, for which Debian 13 lacks a
+# DHCP client.
 ARTIFACTS_ALL_MODULES=dlfuse,livenet
 [ "$ARTIFACTS_RELEASE" != bookworm ] || ARTIFACTS_ALL_MODULES=network-legacy,dlfuse,livenet
 
@@ -56,7 +56,7 @@ artifacts_install() {
     rm -rf "$ARTIFACTS_TREE.new"
     mkdir -p "$ARTIFACTS_TREE.new"
     DESTDIR=$ARTIFACTS_TREE.new cmake --install "$1" --prefix /usr --strip >/dev/null || return 1
-    # Others may be using the one that is there.
+    # An unchanged tree stays: other programs may be using it.
     if diff -qr --no-dereference "$ARTIFACTS_TREE" "$ARTIFACTS_TREE.new" >/dev/null 2>&1; then
         rm -rf "$ARTIFACTS_TREE.new"
     else
@@ -77,8 +77,8 @@ artifacts_image() {
     local -a more=()
     ARTIFACTS_KIND=$1
     ARTIFACTS_FILE=root.$1
-    # The program's text stands for the packages that it installs and for how it makes an image; dlfuse's own packages name
-    # more, a tree none.
+    # The program's text stands for the packages that it installs and for the way it makes an image. dlfuse's own packages
+    # name more dependencies, a tree names none.
     ARTIFACTS_IMAGE_KEY=$({
         cat "$ARTIFACTS_SOURCE/server-tools/dlfuse-mkroot" "$ARTIFACTS_SOURCE"/server-tools/lib/mkroot/*.*
         echo "$ARTIFACTS_RELEASE"
@@ -129,7 +129,7 @@ artifacts_store() {
 }
 
 artifacts_profile() {
-    # Chunks are there already: what comes to the store is a boot pack and a manifest.
+    # The chunks are there already: the store gains a boot pack and a manifest.
     [ -e "$ARTIFACTS_STORE/booted.dlfuse" ] ||
         DLFUSE_BIN_DIR=$ARTIFACTS_TREE/usr/bin "$ARTIFACTS_SOURCE/server-tools/dlfuse-record" --qemu --json \
             --kernel "$ARTIFACTS_KERNEL" --initrd "$ARTIFACTS_INITRD" --timeout 600 \

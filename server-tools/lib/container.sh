@@ -4,12 +4,12 @@
 #
 #   container_mount DIR URL OPTIONS   mounts URL below DIR (an existing empty directory), a loop device on it, its
 #                                     file system, and an overlay with a tmpfs on that
-#   container_start DIR QUIET-FILE    boots what is there; QUIET-FILE appears when the default target is reached
+#   container_start DIR QUIET-FILE    boots the system in DIR; QUIET-FILE appears when the default target is reached
 #   container_poweroff SECONDS        as if the system's own poweroff was called; 1: it does not end in time
-#   container_cleanup                 ends and takes away all of it; at any time, and twice
+#   container_cleanup                 ends and removes all of it; at any time, and twice
 #
-# Sourced after nspawn.sh. CONTAINER_NODE is where dlfuse is mounted, CONTAINER_LOG what nspawn and the system print. Meant for a mount namespace
-# of the caller's own (unshare --mount): then nothing stays mounted whatever ends the caller.
+# Sourced after nspawn.sh. CONTAINER_NODE is where dlfuse is mounted, CONTAINER_LOG has the output of nspawn and the system.
+# Meant for a mount namespace of the caller's own (unshare --mount): then no mount outlives the caller, even if that is killed.
 
 CONTAINER_DIR=
 CONTAINER_NODE=
@@ -19,7 +19,7 @@ CONTAINER_PID=
 CONTAINER_LOOP=
 CONTAINER_RULES=
 
-# As the initramfs attaches it: what the kernel reads ahead is a part of what a boot reads.
+# As the initramfs attaches it: the kernel's read-ahead is a part of a boot's reads.
 CONTAINER_READ_AHEAD_KB=128
 
 container_fail() {
@@ -41,7 +41,7 @@ container_gone() { ! kill -0 "$1" 2>/dev/null; }
 
 container_served_or_gone() { [ -e "$CONTAINER_NODE/root.img" ] || container_gone "$CONTAINER_DAEMON_PID"; }
 
-# udev would look for labels all over the device: reads that no node makes, for the initramfs has such a rule as well.
+# udev would look for labels all over the device. No node makes these reads, for the initramfs has such a rule as well.
 container_hide_from_udev() {
     [ -e /run/udev/control ] || return 0
     CONTAINER_RULES=/run/udev/rules.d/59-dlfuse-$$.rules
@@ -80,7 +80,7 @@ container_mount() {
     }
     echo $CONTAINER_READ_AHEAD_KB >"/sys/block/${CONTAINER_LOOP##*/}/queue/read_ahead_kb"
     container_mount_lower "$1/lower" || return 1
-    # From here on it goes with its last user, even when nobody is left to detach it.
+    # From here on the device goes with its last user, even if this program can no longer detach it.
     losetup --detach "$CONTAINER_LOOP"
     CONTAINER_LOOP=
     mount -t tmpfs -o mode=0755 tmpfs "$1/tmpfs" || return 1
@@ -103,14 +103,14 @@ Type=oneshot
 ExecStart=/bin/sh -c 'echo ready >/run/dlfuse-record/ready'
 UNIT
     ln -sf ../dlfuse-record.service "$1/default.target.wants/"
-    # There is no script for this host, and nobody to ask: the boot would wait for that.
+    # There is no script for this host, and no server to ask: the boot would wait for it.
     ln -sf /dev/null "$1/dlfuse-firstboot.service"
 }
 
 container_start() {
     local -a arguments=(--kill-signal=SIGRTMIN+4
         --bind="$1/units:/run/systemd/system" --bind="$1/said:/run/dlfuse-record")
-    # Without a systemd on this machine there is nobody who could make a scope for the container.
+    # Without systemd on this machine there is no manager that could make a scope for the container.
     [ -d /run/systemd/system ] || arguments+=(--keep-unit)
     mkdir -p "$1/said"
     container_units "$1/units"
@@ -153,7 +153,7 @@ container_cleanup() {
     done
     [ -z "$CONTAINER_LOOP" ] || losetup --detach "$CONTAINER_LOOP" 2>/dev/null || true
     CONTAINER_LOOP=
-    # The device lets go of the file in its own time.
+    # The device releases the file with a delay.
     if mountpoint -q "$CONTAINER_NODE"; then
         container_wait 5 umount "$CONTAINER_NODE" 2>/dev/null || umount -l "$CONTAINER_NODE" 2>/dev/null || true
     fi

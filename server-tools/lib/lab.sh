@@ -10,10 +10,10 @@
 
 LAB_SERVER_ADDRESS=10.0.2.2
 LAB_NODE_ADDRESS=10.0.2.15
-# The address is for the tap's namespace as for slirp; eth0 because names by bus would differ between machines.
+# The same address for the tap's namespace and for slirp; eth0 because names by bus would differ between machines.
 LAB_STATIC_IP="ip=$LAB_NODE_ADDRESS::$LAB_SERVER_ADDRESS:255.255.255.0::eth0:none rd.neednet=1 net.ifnames=0"
-# Boot messages of the initramfs go to the console; a login prompt would take it away from them. An emulated timer can be
-# too late for the kernel's test of it on a busy host, and then it panics (IO-APIC + timer doesn't work).
+# The console shows the initramfs' boot messages, which a login prompt would cut off. An emulated timer can be too late for
+# the kernel's test of it on a busy host, and then the kernel panics (IO-APIC + timer doesn't work).
 LAB_CONSOLE="console=ttyS0,115200 systemd.mask=serial-getty@ttyS0.service rd.shell=0 panic=-1 no_timer_check"
 
 LAB_NAMESPACE=
@@ -29,8 +29,7 @@ lab_fail() {
     return 1
 }
 
-# Prints a TCP port of loopback that nothing listens on, below those that the kernel gives to clients: one of these may hold
-# another one at any time.
+# Prints a free TCP port of loopback, below the ports that the kernel gives to clients: any of those may be taken at any time.
 lab_free_port() {
     local port
     while :; do
@@ -126,7 +125,7 @@ lab_wait_line() {
     local end=$((SECONDS + $1))
     while ! grep -qaE "$3" "$2" 2>/dev/null; do
         if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$LAB_VM_PID" 2>/dev/null; then
-            # The line may have come between the look and the machine's end.
+            # The line may have come between the check and the machine's end.
             grep -qaE "$3" "$2" 2>/dev/null && return 0
             return 1
         fi
@@ -164,7 +163,7 @@ cp /lab/lab-agent.service /run/systemd/system/lab-agent.service
 ln -sf ../lab-agent.service /run/systemd/system/multi-user.target.wants/lab-agent.service
 HOOK
     chmod +x "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh"
-    # initramfs-tools runs what its file ORDER says.
+    # initramfs-tools runs the scripts that its file ORDER lists.
     cp "$dir/usr/lib/dracut/hooks/pre-pivot/99-lab.sh" "$dir/scripts/dlfuse-bottom/lab"
     echo /scripts/dlfuse-bottom/lab >"$dir/scripts/dlfuse-bottom/ORDER"
     lab_add_files "$dir" "$initrd" "$new"
@@ -181,14 +180,14 @@ lab_add_hook() {
     lab_add_files "$dir" "$2" "$3"
 }
 
-# lab_add_files DIRECTORY INITRD NEW-INITRD: an initramfs with the files below DIRECTORY added. In usr only files: their
-# directories must be there. Since dracut 104 the one of the hooks is a link, which files go through and a directory
-# would replace; so the files also come behind it.
+# lab_add_files DIRECTORY INITRD NEW-INITRD: an initramfs with the files below DIRECTORY added. Below usr only files are
+# added: their directories must exist. Since dracut 104 the directory of the hooks is a link. Files go through that link,
+# but a directory would replace it, so the files also come after it.
 lab_add_files() {
     local size
     size=$(stat -L -c %s "$2") || return 1
-    # The kernel unpacks one archive after the other, if each begins at a multiple of four bytes. Four zeros at least:
-    # that is how it sees where LZ4 ends.
+    # The kernel unpacks one archive after the other, if each begins at a multiple of four bytes. There must be four zeros
+    # at least: they show it where LZ4 ends.
     {
         cat "$2" && head -c $((8 - size % 4)) /dev/zero &&
             (cd "$1" && find . ! \( -type d -path './usr*' \) | LC_ALL=C sort |
@@ -203,7 +202,7 @@ lab_vm_start() {
     shift 4
     LAB_VM_DIR=$LAB_DIR/$name
     mkdir -p "$LAB_VM_DIR"
-    # Another machine of that name may have written there: its words are not this one's.
+    # Empties the logs: an earlier machine of that name may have written to them.
     : >"$LAB_VM_DIR/console.log"
     : >"$LAB_VM_DIR/serial.log"
     if [ -n "$LAB_NAMESPACE" ]; then
@@ -251,7 +250,7 @@ lab_vm_stop() {
     LAB_VM_PID=
 }
 
-# lab_cleanup: ends what was started. Safe to call at any time, and twice.
+# lab_cleanup: ends everything that was started. Safe to call at any time, and twice.
 lab_cleanup() {
     lab_vm_stop
     lab_nginx_stop

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# publish-history.sh: releases, and the mirror's own record of what was shown when, which rollback and prune go by. Sourced
-# by dlfuse-publish. Writes only below $WORK.
+# publish-history.sh: releases, and the mirror's own record of its changes, which rollback and prune go by. Sourced by
+# dlfuse-publish. Writes only below $WORK.
 #
 # The file history has a line for each change, the last one last, words with one blank between:
 #
@@ -11,11 +11,11 @@
 #   TIME seen manifest SHA256  prune found it and did not know since when; the same with: release ID
 #
 #   release_read FILE                    sets RELEASE_ID and RELEASE_TIME; false when it is no release
-#   history_last FILE KIND KEY           what the last line of that kind and key says; nothing without one
+#   history_last FILE KIND KEY           the value in the last line of that kind and key; nothing without one
 #   history_group FILE GROUP             the release that GROUP went to last
 #   history_before FILE GROUP CURRENT    the release that GROUP was on before CURRENT, rollbacks undone
-#   history_kept FILE KEEP GRACE NOW     "manifest SHA256" and "release ID" of what the last line of a kind and key says, of
-#                                        what was shown in the last KEEP, and of what came in the last GRACE
+#   history_kept FILE KEEP GRACE NOW     "manifest SHA256" and "release ID" of the last line of each kind and key, of lines
+#                                        in use within the last KEEP, and of lines added within the last GRACE
 
 RELEASE_ID=
 RELEASE_TIME=
@@ -35,7 +35,7 @@ history_last() { awk -v kind="$2" -v key="$3" '$2 == kind && $3 == key { last = 
 
 history_group() { awk -v group="$2" '($2 == "group" || $2 == "rollback") && $3 == group { last = $4 } END { print last }' "$1"; }
 
-# A rollback takes from the stack what came after the release that it went to.
+# A rollback removes from the stack the releases after its target.
 history_before() {
     awk -v group="$2" -v current="$3" '
         $3 != group { next }
@@ -46,13 +46,13 @@ history_before() {
         }
         END {
             for (n = top; n > 0 && stack[n] != current; n--) ;
-            # Not there: it was changed without a line here.
+            # Not there: the group was changed without a line here.
             if (!n) n = top + 1
             print (n > 1 ? stack[n - 1] : "")
         }' "$1"
 }
 
-# Times compare as text. What a line shows is in use until the next line of its kind and key.
+# Times compare as text. The value of a line is in use until the next line of its kind and key.
 history_kept() {
     local keep_since='' keep_count=0 grace_since
     grace_since=$(time_before "$4" "$3")

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# publish-manifest.sh: what dlfuse-publish reads of manifests and index heads, as docs/FORMAT.md has them: enough to know
-# every object that an image needs. Sourced by dlfuse-publish. Writes only below $WORK.
+# publish-manifest.sh: dlfuse-publish's reader of manifests and index heads, in the form of docs/FORMAT.md: it reads
+# enough to know every object that an image needs. Sourced by dlfuse-publish. Writes only below $WORK.
 #
 #   manifest_read FILE [NAME]   sets MANIFEST_*; false, with MANIFEST_WHY, when it is no manifest (of that name)
 #   manifest_objects FILE       "PATH SIZE" of each object that the manifest just read needs, its own copy not among them;
@@ -18,7 +18,7 @@ MANIFEST_HEAD_SIZE=
 MANIFEST_BOOT=
 MANIFEST_BOOT_SIZE=
 
-# Digests and names become paths, so their form is checked; what else is odd, nodes refuse.
+# Digests and names become paths, so their form is checked; nodes refuse any other fault.
 # shellcheck disable=SC2016 # awk's
 READ_MANIFEST='
 function is_digest(word) { return length(word) == 64 && word !~ /[^0-9a-f]/ }

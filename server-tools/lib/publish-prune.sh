@@ -1,17 +1,17 @@
 # shellcheck shell=bash disable=SC2154 # store, of who sources this
-# publish-prune.sh: what may go from a mirror. Sourced by dlfuse-publish, after the other parts of it. Writes only below
-# $WORK, and to the mirror by target_*.
+# publish-prune.sh: removes old files from a mirror. Sourced by dlfuse-publish, after the other parts of it. Writes only
+# below $WORK, and to the mirror by target_*.
 #
 #   prune KEEP GRACE DRY-RUN    the store is $store; the mirror is open
 #
 # Kept are: NAME.dlfuse of every image, the release of each group and the one before it, releases and manifests that
-# history_kept says, manifests that the store has, and what these need; and all objects that the store has. What a kept
-# manifest needs is looked up before anything goes: when that is not possible, nothing goes.
+# history_kept prints, manifests that the store has, and the objects that all these need; and all objects that the store
+# has. The objects of a kept manifest are looked up before the first deletion: if that is impossible, nothing is deleted.
 #
-# The mirror is listed before the store: what a publisher of this store brings meanwhile is in the store then.
+# The mirror is listed before the store: an object that a publisher of this store adds meanwhile is in the store then.
 
-# Enters what the history does not know, as seen now: it is kept for as long as if somebody had booted it just now. What
-# the store has is kept anyway, and the manifest of a release goes with that.
+# Enters files that the history does not know, as seen now: they are kept for as long as if a machine had booted them just
+# now. Files that the store has are kept anyway, and the manifest of a release goes with the release.
 prune_known() {
     local history=$WORK/mirror/history
     {
@@ -29,7 +29,7 @@ prune_known() {
     cat "$WORK/seen" >>"$history"
 }
 
-# prune_without_keep DIRECTORY WORD: what of the mirror's DIRECTORY no line "WORD NAME" keeps.
+# prune_without_keep DIRECTORY WORD: the files of the mirror's DIRECTORY that no line "WORD NAME" keeps.
 prune_without_keep() {
     awk -v directory="$1" -v word="$2" 'FILENAME == ARGV[1] { keep[$1 " " $2]; next }
         $1 ~ /\/\.|\.partial$/ { next } # on its way
@@ -37,14 +37,14 @@ prune_without_keep() {
         part[1] == directory && !((word " " part[2]) in keep) { print $1 }' "$WORK/kept" "$WORK/present"
 }
 
-# The manifests of the mirror that are kept, one file a line, and what goes because it is none of them.
+# Finds the kept manifests of the mirror, one file a line, and the files to remove because they are none of them.
 prune_choose() {
     local file digest group id
     awk '{ print $1 }' "$WORK/present" | grep -E '^([^/]+|(releases|groups)/[^/]+/[^/]+)\.dlfuse$|^manifest/[0-9a-f]{64}$' \
         >"$WORK/manifests" || true
     target_get "$WORK/manifests" "$WORK/mirror"
     history_kept "$WORK/mirror/history" "$1" "$2" "$NOW_S" >"$WORK/kept"
-    # A group is on its release, whatever the history says, and one step back is always possible.
+    # A group is on its release, even if the history says otherwise, and one step back is always possible.
     while read -r group id; do
         echo "release $id"
         echo "release $(history_before "$WORK/mirror/history" "$group" "$id")"
@@ -66,7 +66,7 @@ prune_choose() {
     prune_without_keep releases release >"$WORK/gone.releases"
 }
 
-# All that the kept manifests need. Index heads come from the store where it has them.
+# All objects that the kept manifests need. Index heads come from the store where it has them.
 prune_reach() {
     local file index
     : >"$WORK/reached"
@@ -88,8 +88,8 @@ prune_reach() {
     cut -d ' ' -f 1 "$WORK/reached" | sort -u -o "$WORK/reached"
 }
 
-# Objects that nothing needs, and what interrupted uploads left, when they came to the mirror before the last GRACE: another
-# store's publisher puts objects first. The mirror's clock says when; without grace it is not asked.
+# Objects without a user, and the rest of interrupted uploads, if they came to the mirror before the last GRACE: another
+# store's publisher puts objects first. The age is by the mirror's clock; without grace it is not asked.
 prune_objects() {
     local before any=0
     before=$(time_before "$NOW_S" "$1" | tr T - | tr -d Z)
@@ -109,7 +109,7 @@ prune_objects() {
     awk '$1 == "object" && $2 ~ /^pack/ { print $2 }' "$WORK/unneeded" >"$WORK/gone.packs"
 }
 
-# prune_stop_if_new MESSAGE: ends the program where the mirror shows what $WORK/present does not have.
+# prune_stop_if_new MESSAGE: ends the program if the mirror shows anything that $WORK/present lacks.
 prune_stop_if_new() {
     local new
     target_list "$WORK/again"
@@ -117,8 +117,8 @@ prune_stop_if_new() {
     [ -z "$new" ] || die "$TARGET was published to meanwhile (${new%% *})$1"
 }
 
-# The mark of a release first: without it, it is none. A publisher whose manifests come before objects go has them all; one
-# whose manifests come while they go may lack some.
+# The mark of a release goes first: without it, it is no release. A publisher that puts its manifests before objects go has
+# them all; one that puts them while objects go may lack some.
 prune_delete() {
     local list new="; no object was removed from it, prune again later"
     grep -E '^releases/[^/]+/release$' "$WORK/gone.releases" >"$WORK/gone.marks" || true
@@ -139,10 +139,11 @@ prune_delete() {
     [ ! -s "$WORK/gone" ] || prune_stop_if_new "$new"
 }
 
-# What the mirror shows, and since when: a publisher that needs what was to go has changed it. rclone lists in any order.
+# The pointers of the mirror, and their times: a publisher that needs an object due for removal has changed one. rclone
+# lists in any order.
 prune_shown() { awk '/^(manifest\/|[^\/]+\.dlfuse |releases\/[^\/]+\/release |groups\/)/' "$1" | sort; }
 
-# prune_plan KEEP GRACE: what goes is in $WORK/gone*.
+# prune_plan KEEP GRACE: lists the files to remove in $WORK/gone*.
 prune_plan() {
     mirror_read
     # With --dry-run they are still there.
@@ -176,7 +177,7 @@ prune() {
         [ "$try" != 3 ] || die "$TARGET is being published to; nothing was removed from it, prune again later"
         prune_plan "$keep" "$grace"
     done
-    # First what the next run must know.
+    # First the history, which the next run needs.
     [ ! -s "$WORK/seen" ] || history_put
     prune_delete
     echo "removed from the store $(wc -l <"$WORK/collected") objects, from $TARGET $(awk '{ printf "%d files, %.1f MB", $1, $2 / 1e6 }' "$WORK/sum")"

@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# publish-target.sh: the mirror that dlfuse-publish writes to, by rsync or by rclone. Sourced by dlfuse-publish, which has
-# die, need and $WORK. Paths are relative to the mirror's top. Whatever fails ends the program with one line.
+# publish-target.sh: the mirror that dlfuse-publish writes to, by rsync or by rclone. Sourced by dlfuse-publish, which has die,
+# need and $WORK. Paths are relative to the mirror's top. Any failure ends the program with one line.
 #
-#   target_open TARGET           what kind it is; reads nothing
+#   target_open TARGET           finds out its kind; reads nothing
 #   target_list FILE             "PATH SIZE STAMP" of the mirror's files, links followed; none when it is not there yet.
 #                                STAMP is when it was put. $WORK/dangling: groups that lead to no release
 #   target_get LIST DIR          fetches those files of LIST that are there
 #   target_put DIR LIST KIND     puts the files of LIST from DIR; KIND object: they never change; KIND pointer: they
-#                                replace what is there; KIND link: the same for symbolic links
-#   target_delete LIST           deletes files, and directories with what is in them
+#                                replace existing files; KIND link: the same for symbolic links
+#   target_delete LIST           deletes files, and directories with their content
 #   target_tidy DIRECTORY        removes directories below it that target_delete left empty
 #   target_point GROUP ID FILES  GROUP shows the release ID, which has FILES
-#   target_settle                what was put is on the disk, where that can be said
-#   target_stop                  ends what runs; for traps
+#   target_settle                the files put are on the disk, where that can be said
+#   target_stop                  ends the running command; for traps
 #
 # rsync writes each file under a name that begins with a dot and renames it. Object stores put a file whole or not at all.
 #
-# A mirror's pack, or another of its directories, may be a symbolic link to another disk. rsync replaces a link on the way to
-# a file by a new directory, so it is always started in the directory itself (HOST:MIRROR/pack/): links before that are
-# followed. --keep-dirlinks does not do: rsync 3.5 follows no link that leads out of the tree.
+# A mirror's pack, or another of its directories, may be a symbolic link to another disk. rsync replaces a link on the way to a
+# file by a new directory. So it always starts in the directory itself (HOST:MIRROR/pack/): links before that are followed.
+# --keep-dirlinks does not help: rsync 3.5 follows no link that leads out of the tree.
 
 TARGET=
 TARGET_KIND=
@@ -68,11 +68,11 @@ target_open() {
     fi
 }
 
-# target_try COMMAND...: its words are in $WORK/said, its output in $WORK/out, its status in TARGET_STATUS. In the background, so that a
-# signal is noticed before the program ends.
+# target_try COMMAND...: its messages are in $WORK/said, its output in $WORK/out, its status in TARGET_STATUS. In the
+# background, so that a signal is noticed before the program ends.
 #
-# COMMAND can be run again: when the other side ends at once, its words are lost one in eight times (rsync 3.5.0 over
-# OpenSSH), and it is asked for them again.
+# COMMAND must be repeatable. When the other side ends at once, its messages are lost one in eight times (rsync 3.5.0 over
+# OpenSSH), and COMMAND runs again to get them.
 target_try() {
     for _ in 1 2 3; do
         TARGET_STATUS=0
@@ -92,7 +92,7 @@ target_stop() {
     [ -z "$TARGET_CHILD" ] || kill "$TARGET_CHILD" 2>/dev/null || true
 }
 
-# rsync's last lines say only that something did go wrong. ssh ends lines with CR, and says other things before what matters.
+# rsync's last lines say only that there was an error. ssh ends lines with CR, and prints other lines before the cause.
 rsync_cause() {
     tr -d '\r' <"$WORK/said" | awk -v vague="$1" '/^(@|\*\*|Warning: )/ { next }
         /^rsync error|unexpectedly closed|Broken pipe/ { if (last == "") last = $0; next }
@@ -102,7 +102,7 @@ rsync_cause() {
         sed -E 's/^rsync: (\[[A-Za-z]+\] )?//'
 }
 
-# What went wrong, in one line.
+# The cause, in one line.
 target_cause() {
     local cause program=rsync
     [ "$TARGET_KIND" != rclone ] || program=rclone
@@ -111,12 +111,12 @@ target_cause() {
         return
     fi
     if [ "$program" = rclone ]; then
-        # Its last line says it. What S3 says goes on in lines without a time.
+        # The last line has the cause. The message of S3 continues in lines without a time.
         awk '/^[0-9]+\/[0-9]+\/[0-9]+ / { last = $0; next } NF { sub(/^[ \t]+/, ""); last = last (last == "" ? "" : ": ") $0 } END { print last }' "$WORK/said" |
             sed -E 's|^[0-9/]+ [0-9:]+ ||; s/^[A-Z]+ *: //; s/^.*last error was: //'
         return
     fi
-    # ssh may still be writing what the host said when rsync has ended; on a busy machine for seconds.
+    # ssh may still be writing the host's message when rsync has ended; on a busy machine for seconds.
     for _ in {1..25}; do
         cause=$(rsync_cause 0)
         [ -z "$cause" ] || break
@@ -125,28 +125,28 @@ target_cause() {
     echo "${cause:-$(rsync_cause 1)}"
 }
 
-# target_run WHAT COMMAND...
+# target_run MESSAGE COMMAND...
 target_run() {
     local what=$1
     shift
     target_try "$@" || die "$what $TARGET: $(target_cause)${TARGET_HINT:+; $TARGET_HINT}"
 }
 
-# These four are only run by target_try: they take the place of its process.
-# A host that says nothing for a minute will not say more; rsync's own silences are shorter.
+# Only target_try runs these four: they take the place of its process. A host that is silent for a minute will stay so; rsync's
+# own silences are shorter.
 rsync_quietly() {
     local -a patience=()
     [ "$TARGET_KIND" = directory ] || patience=(--timeout=60)
     exec rsync ${patience[@]+"${patience[@]}"} "${TARGET_OPTIONS[@]}" "$@"
 }
 
-# rclone's own number of attempts, each with twice the wait, is minutes for a server that is not there.
+# rclone's own number of attempts, each with twice the wait, takes minutes if the server does not exist.
 rclone_quietly() {
     RCLONE_LOW_LEVEL_RETRIES=${RCLONE_LOW_LEVEL_RETRIES:-6} RCLONE_RETRIES=${RCLONE_RETRIES:-2} RCLONE_CONTIMEOUT=${RCLONE_CONTIMEOUT:-15s} \
         exec rclone --copy-links --log-file "$WORK/said" "${TARGET_OPTIONS[@]}" "$@"
 }
 
-# With a bar for who watches: descriptor 3 is the program's standard error.
+# With a bar on a terminal: descriptor 3 is the program's standard error.
 rsync_showing() {
     if [ -t 3 ]; then rsync_quietly --info=progress2 "$@" 1>&3; else rsync_quietly "$@"; fi
 }
@@ -155,8 +155,8 @@ rclone_showing() {
     if [ -t 3 ]; then rclone_quietly --progress --stats-one-line "$@" 1>&3; else rclone_quietly "$@"; fi
 }
 
-# What rsync said about links that lead nowhere; false when it said anything else. A group may have the name of a directory of
-# the mirror, and the mirror may be called groups.
+# Reads rsync's messages about broken links; false when it printed any other message. A group may have the name of a directory
+# of the mirror, and the mirror may be called groups.
 target_dangling() {
     local tops groups=/groups
     [[ $TARGET_BASE != */groups/ ]] || groups=/groups/groups
@@ -169,23 +169,23 @@ target_dangling() {
     sed -nE "s~^.*symlink has no referent: \".*$groups/([^/\"]+)\"( \\(in .*)?\$~\\1~p" "$WORK/said" >"$WORK/dangling"
 }
 
-# Only what belongs to a mirror: other files may lie beside it.
+# Only files that belong to a mirror: other files may lie beside it.
 target_list() {
     local status=0 top
     local -a filter=()
     : >"$WORK/dangling"
     if [ "$TARGET_KIND" = rclone ]; then
-        # The server's own time, where it has one: S3 would be asked about each object for another.
+        # The server's own time, where it has one: for another time S3 would be asked about each object.
         target_try rclone_quietly lsf --recursive --files-only --use-server-modtime --format pst --separator ' ' \
             --include '/{pack,index,boot,manifest,releases,groups}/**' --include '/*.dlfuse' --include /history \
             "$TARGET_BASE" || status=$?
-        # 3: the directory is not there.
+        # 3: the directory does not exist.
         [ "$status" = 0 ] || [ "$status" = 3 ] || die "cannot read $TARGET: $(target_cause)"
         awk 'NF == 4 { print $1, $2, $3 "-" $4 }' "$WORK/out" >"$1"
         return
     fi
     for top in "${TARGET_TOPS[@]}"; do
-        # Without *** too: a link that leads nowhere is no directory.
+        # Without *** too: a broken link is no directory.
         filter+=("--include=/$top/***" "--include=/$top")
     done
     target_try rsync_quietly --recursive --copy-links --list-only --no-human-readable "${filter[@]}" \
@@ -237,7 +237,7 @@ target_parts() {
     }' "$1"
 }
 
-# Those of its directories that the mirror lacks. What is there in any form stays.
+# Makes those of the directories that the mirror lacks. An existing entry of any type stays.
 target_make() {
     local top
     : >"$WORK/made"
@@ -254,7 +254,8 @@ target_make() {
     cat "$WORK/made" >>"$WORK/directories"
 }
 
-# Prune goes by the age that an object has on the mirror: where it takes the age of the store's file along, that is renewed.
+# Prune goes by the age that an object has on the mirror. Where it takes the age of the store's file along, the file's age is
+# renewed first.
 target_renew() { (cd "$1" && xargs -r touch --no-create <"$2") 2>/dev/null || true; }
 
 target_put() {
@@ -297,7 +298,7 @@ target_delete() {
         target_run "cannot delete from" rclone_quietly delete --files-from-raw "$1" "$TARGET_BASE"
         return
     fi
-    # What is missing here is deleted there; but directories above it must be here.
+    # Files missing here are deleted there; but directories above them must exist here.
     for top in $(target_parts "$1"); do
         rm -rf "$WORK/empty"
         mkdir "$WORK/empty"
@@ -311,14 +312,14 @@ target_tidy() {
     [ "$TARGET_KIND" != rclone ] || target_run "cannot delete from" rclone_quietly rmdirs --leave-root "$TARGET_BASE$1"
 }
 
-# target_point_is GROUP ID FILE: the release that was found behind the group's link.
+# target_point_is GROUP ID FILE: FILE is the release found through the group's link; it must be ID.
 target_point_is() {
     { [ -e "$3" ] && release_read "$3" && [ "$RELEASE_ID" = "$2" ]; } ||
         die "$TARGET: groups/$1 is to be a link to ../releases/$2, which does not lead there: make groups a directory of the mirror, or put releases beside the one that it is a link to"
 }
 
-# target_point_look GROUP ID: where groups is itself a link, ../releases is beside the directory that it leads to. A daemon
-# may take that path apart by itself; it is asked afterwards.
+# target_point_look GROUP ID: where groups is itself a link, ../releases is beside the directory that it leads to. A daemon may
+# resolve that path by itself; there the check follows afterwards.
 target_point_look() {
     [[ $TARGET != rsync://* && $TARGET != *::* ]] && grep -qxF groups "$WORK/directories" || return 0
     rm -rf "$WORK/pointed"
@@ -335,8 +336,8 @@ target_point_check() {
     target_point_is "$1" "$2" "$WORK/pointed/groups/$1/release"
 }
 
-# A symbolic link is replaced by one rename. Where there are none, the files are copied, and what says which release
-# it is comes last; then what is left of the one before goes.
+# A symbolic link is replaced by one rename. On a mirror without links, the files are copied, and the file that names the
+# release comes last. Then the leftover files of the release before are deleted.
 target_point() {
     local group=$1 id=$2 files=$3
     if [ "$TARGET_KIND" != rclone ]; then

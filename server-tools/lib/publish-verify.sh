@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# publish-verify.sh: looks at a mirror as nodes see it, over HTTP. Sourced by dlfuse-publish, after publish-manifest.sh; it
-# has die, say and $WORK. Each thing that is wrong is one line on standard error.
+# publish-verify.sh: checks a mirror over HTTP, as nodes see it. Sourced by dlfuse-publish, after publish-manifest.sh; it
+# has die, say and $WORK. Each fault is one line on standard error.
 #
 #   verify_begin URL KEYS DEEP  URL of the mirror's top; KEYS: a directory, or nothing; DEEP 1: digests as well as lengths
-#   verify_image NAME           what NAME.dlfuse says there must be
-#   verify_release DIRECTORY    releases/ID or groups/GROUP: its files, and what its images need
-#   verify_all                  all of the above that the mirror's history speaks of
-#   verify_objects              asks for all that was found to be needed; false when anything was wrong
+#   verify_image NAME           NAME.dlfuse and the objects that it needs
+#   verify_release DIRECTORY    releases/ID or groups/GROUP: its files, and the objects that its images need
+#   verify_all                  all of the above that the mirror's history names
+#   verify_objects              asks for all objects found to be needed; false when anything was wrong
 #
 # Needs curl 7.84. curl's own configuration file holds for it: header lines, certificates, proxies.
 
@@ -98,7 +98,7 @@ verify_all() {
     done < <(awk '$2 == "image" || $2 == "group" { print $2, $3 }' "$file" | sort -u)
 }
 
-# One curl for all: each URL costs a question, and connections are kept.
+# One curl for all: each URL costs a request, and connections are kept.
 verify_lengths() {
     awk -v base="$VERIFY_BASE" '{ printf "url = \"%s%s\"\noutput = \"/dev/null\"\n", base, $1 }' "$WORK/needed" >"$WORK/verify/asked"
     curl --silent --head --location --parallel --parallel-max 8 --connect-timeout 15 --speed-limit 1 --speed-time 30 \
@@ -112,7 +112,7 @@ verify_lengths() {
         "$WORK/verify/answers" "$WORK/needed" >"$WORK/verify/wrong"
 }
 
-# verify_digest PATH SHA256: says what is wrong. A connection that breaks is no damage yet: once more.
+# verify_digest PATH SHA256: prints the fault, if any. A broken connection is no damage yet: it gets one retry.
 verify_digest() {
     local got why=$WORK/verify/why.$BASHPID try
     for try in 1 2; do
@@ -126,7 +126,7 @@ verify_digest() {
     echo "$1: $(head -n 1 "$why")"
 }
 
-# Of what has the right length.
+# Of the objects that have the right length.
 verify_digests() {
     export -f verify_digest
     export WORK VERIFY_BASE

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # record-agent.sh quiet SECONDS | trace: runs in a machine that dlfuse-record boots in QEMU. Shell and coreutils only:
-# what else it would use would be read by no other boot.
+# other programs would add reads that no other boot makes.
 
 MOUNT=/run/dlfuse/mnt
-# The second serial port is the way out.
+# The second serial port is the output.
 PORT=/dev/ttyS1
 # Some machines never stop reading.
 MOST_SECONDS=60
@@ -14,7 +14,7 @@ chunks_present() {
     done <$MOUNT/status.json
 }
 
-# After the default target: until nothing new was read for SECONDS.
+# After the default target: waits until no new chunk was read for SECONDS.
 wait_quiet() {
     present=
     still=0
@@ -35,7 +35,7 @@ quiet)
     systemctl --no-block poweroff
     ;;
 trace)
-    # What comes after this: systemd becomes its own last program, which runs what lies in system-shutdown.
+    # The next step: systemd becomes its own last program, which runs the programs in system-shutdown.
     cat /usr/lib/systemd/systemd-shutdown /lib/systemd/systemd-shutdown /usr/lib/systemd/system-shutdown/* \
         >/dev/null 2>&1
     cat $MOUNT/trace >$PORT

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# release.sh: what a release of Debian is where none is named, as in dlfuse-mkroot (lib/mkroot/conf.py).
+# release.sh: the default release of Debian, as in dlfuse-mkroot (lib/mkroot/conf.py).
 #
 #   host_release    prints this machine's, and on a machine that is no Debian the stable one
 

@@ -6,15 +6,15 @@ MOUNT=/run/dlfuse/mnt
 
 report() { printf '%s %s\n' "$1" "$2"; }
 
-# Processes of dlfuse, under whatever name; the kernel's threads have no command line.
+# Processes of dlfuse, under any name; the kernel's threads have no command line.
 dlfuse_processes() {
     ps axo pid=,comm=,args= | awk '$2 == "dlfuse" || $3 ~ /^@/' | wc -l
 }
 
 fuse_mounts() { grep -c ' fuse\.' /proc/mounts; }
 
-# hash_files KEY [STEP]: every file of the image, or one in STEP of them, against the build tree's list, read through the loop
-# device. A guest needs half a minute of two CPUs for all.
+# hash_files KEY [STEP]: checks every file of the image, or one in STEP of them, against the build tree's list, read through
+# the loop device. A guest needs half a minute of two CPUs for all.
 hash_files() {
     mkdir -p /run/lab/image
     sync
@@ -51,14 +51,14 @@ wait_independent() {
     report independent yes
 }
 
-# status_of KEY: as it was when watch_trace looked last.
+# status_of KEY: as of the last look of watch_trace.
 status_of() { sed -n "s/.*\"$1\": \(.*\),/\1/p" /run/lab/status.json; }
 
-# watch_trace SECONDS: keeps status and trace of the node in /run/lab until the boot is over and some of the fill is in
-# it. After the hand-over both are gone.
+# watch_trace SECONDS: keeps status and trace of the node in /run/lab until the boot is over and the trace has a part of the
+# fill. After the hand-over both are gone.
 watch_trace() {
     for _ in $(seq "$1"); do
-        # In this order: what the trace has the status knows.
+        # In this order: the status then covers everything in the trace.
         cp $MOUNT/trace /run/lab/trace.new && mv /run/lab/trace.new /run/lab/trace
         cp $MOUNT/status.json /run/lab/status.new && mv /run/lab/status.new /run/lab/status.json
         ! grep -q '^ready' /run/lab/trace || ! grep -q '^fill' /run/lab/trace || return 0
@@ -74,13 +74,13 @@ fills() {
         END { print n + 0 }' /run/lab/trace
 }
 
-# The longest time until ready in which nothing was read for the first time, in whole seconds.
+# The longest time until ready without a first read of a chunk, in whole seconds.
 longest_quiet() {
     awk '$1 == "touch" || $1 == "ready" { if (last && $2 - last > most) most = $2 - last; last = $2 }
         $1 == "ready" { exit } END { print int(most / 1000000) }' /run/lab/trace
 }
 
-# chunks_by CLASS: chunks read until ready that came in this way.
+# chunks_by CLASS: the number of chunks read until ready that came in this way.
 chunks_by() {
     awk -v class="$1" '$1 == "fetch" && $6 == class { came[$3] } $1 == "touch" && !ready { read[$3] }
         $1 == "ready" { ready = 1 } END { for (o in read) n += o in came; print n + 0 }' /run/lab/trace

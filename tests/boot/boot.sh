@@ -1,15 +1,14 @@
 # shellcheck shell=bash disable=SC2034
 # Boots of real machines: sourced by each test of this directory.
 #
-# A test calls boot_prepare, writes the script that the booted node shall run (boot_agent, on stdin), and starts it
-# with boot_start. The node reports on its second serial port, a line "KEY VALUE" for each thing that it found
-# out; boot_expect compares one, boot_wait waits for one. Where several nodes run at a time, boot_node says which of them
-# the words are about.
+# A test calls boot_prepare, writes the script that the booted node shall run (boot_agent, on stdin), and starts it with
+# boot_start. The node reports on its second serial port, a line "KEY VALUE" for each finding; boot_expect compares one,
+# boot_wait waits for one. Where several nodes run at a time, boot_node selects the node for the next calls.
 
 # shellcheck source=tests/lib/case.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/case.sh"
 ARTIFACTS_SOURCE=$SOURCE_DIR
-# Whatever this machine has, in tests that do not say otherwise: what they name and count is of that release.
+# The default release, independent of this machine's: the tests name and count things of this release.
 ARTIFACTS_RELEASE=bookworm
 # shellcheck source=server-tools/lib/artifacts.sh
 . "$SOURCE_DIR/server-tools/lib/artifacts.sh"
@@ -20,20 +19,20 @@ ARTIFACTS_RELEASE=bookworm
 # else to do.
 BOOT_SECONDS=${BOOT_SECONDS:-300}
 
-# What the node boots: root has no boot pack, booted has one. Where that lies on the server.
+# The node boots root, which has no boot pack, or booted, which has one. BOOT_STORE is their place on the server.
 BOOT_NAME=root
 BOOT_STORE=store
 
-# An emulated CPU pays for each switch of page tables, and a clock that is a device is asked for the time of all that happens: with
+# An emulated CPU pays for each switch of page tables, and a clock that is a device is asked for the time of every event: with
 # these two a boot takes a tenth less of this machine's time. Keys for ssh take seconds each time, and no test logs in.
 LAB_CONSOLE+=" mitigations=off tsc=reliable"
 BOOT_WITHOUT="systemd.mask=ssh.service systemd.mask=dlfuse-ssh-keys.service systemd.mask=e2scrub_reap.service systemd.mask=getty@tty1.service"
 
-# What a console must not say while the node goes down.
+# Messages that a console must not have while the node goes down.
 BOOT_DIRT='Failed to (unmount|remount|detach|deactivate|kill)|[Tt]imed out|blocked for more than|soft lockup|Call Trace'
 BOOT_DIRT+='|Processes still around|Freezing execution|Failed to execute|without it$|unmount(ing)? .*(dlfuse|busy)'
 
-# The node that is spoken of; what lab.sh knows of the others.
+# The current node; lab.sh's variables for the others.
 BOOT_NODE=node
 # lab_network's.
 BOOT_NETWORK=user
@@ -42,7 +41,7 @@ BOOT_INITRD=
 BOOT_QEMU=()
 BOOT_FILES=()
 
-# boot_node NAME: from here on the words are about this one.
+# boot_node NAME: the next calls are about this node.
 boot_node() {
     BOOT_NODES[$BOOT_NODE]="$LAB_VM_PID|$LAB_VM_DIR|$LAB_NODE_PORT|${LAB_VM_START_MS:-}"
     BOOT_NODE=$1
@@ -70,7 +69,7 @@ boot_artifacts() {
     require qemu-system-x86_64 nginx cpio curl cmake flock mksquashfs mkfs.ext4 mkfs.erofs
     [ -s "$DLFUSE_CACHE/$ARTIFACTS_RELEASE.tar" ] || require mmdebstrap
     mkdir -p "$DLFUSE_CACHE/boot"
-    # Tests that start together share what the first one makes.
+    # Tests that start together share the artifacts that the first one makes.
     exec 7>"$DLFUSE_CACHE/boot/lock"
     flock 7
     boot_install
@@ -94,7 +93,7 @@ boot_install() {
     local dir key
     artifacts_install "${DLFUSE_BIN_DIR%/bin}" || die "cmake --install failed"
     [ "$ARTIFACTS_RELEASE" != "$(host_release)" ] || return 0
-    # They are of all that is in the tree but tests and pages.
+    # Their key covers everything in the tree but tests and pages.
     key=$(cd "$SOURCE_DIR" && find . \( -name .git -o -path ./build -o -path ./tests -o -path ./bench -o -path ./docs -o -name '*.md' \) -prune -o \
         -type f -print | LC_ALL=C sort | xargs sha256sum | artifacts_hash)
     if ! dir=$(artifacts_open "debs-$ARTIFACTS_RELEASE" "$key"); then
@@ -104,8 +103,8 @@ boot_install() {
     ARTIFACTS_DLFUSE=$dir
 }
 
-# boot_name_server ADDRESS OPTION...: dnsmasq in a network of the test's own, with these further options, from now on; there
-# mirror.lab is the name of ADDRESS, and there is no other.
+# boot_name_server ADDRESS OPTION...: dnsmasq in a network of the test's own, with these further options, from now on. There
+# mirror.lab is the name of ADDRESS, and the only name.
 BOOT_NAME_SERVER_PID=
 boot_name_server() {
     local address=$1
@@ -128,7 +127,7 @@ boot_end() {
     boot_node "$BOOT_NODE"
     for node in "${!BOOT_NODES[@]}"; do
         boot_node "$node"
-        # The logs of a boot that went wrong are all there is to go by.
+        # The logs are the only clues to a failed boot.
         if [ "$FAILURES" -gt 0 ] && [ -n "$LAB_VM_DIR" ]; then
             echo "# report of $node:"
             tail -n 40 "$LAB_VM_DIR/serial.log" 2>/dev/null || true
@@ -140,8 +139,8 @@ boot_end() {
     lab_cleanup
 }
 
-# boot_agent: makes an initramfs whose node runs the script on stdin, after the helpers of agent.sh, with BOOT_FILES
-# beside it in /run/lab. Nodes that are started from then on get it.
+# boot_agent: makes an initramfs with a node that runs the script on stdin, after the helpers of agent.sh, with BOOT_FILES
+# beside it in /run/lab. Nodes started from then on get it.
 boot_agent() {
     local initrd=$ARTIFACTS_INITRD
     cat "$SOURCE_DIR/tests/boot/agent.sh" - >"$TMP/agent.sh"
@@ -160,7 +159,7 @@ boot_start() {
         "root=dlfuse:$(lab_url "$BOOT_STORE/$BOOT_NAME.dlfuse") $BOOT_WITHOUT $*" "${BOOT_QEMU[@]}"
 }
 
-# boot_wait_ready: until nginx in the node answers.
+# boot_wait_ready: waits until nginx in the node answers.
 boot_wait_ready() {
     local ms
     ms=$(lab_vm_wait_ready "$BOOT_SECONDS") || die "no answer from $BOOT_NODE's nginx within $BOOT_SECONDS s"
@@ -172,7 +171,7 @@ boot_wait() {
     lab_wait_line "$2" "$LAB_VM_DIR/serial.log" "^$1( |\$)" || die "$BOOT_NODE does not report '$1' within $2 s"
 }
 
-# boot_value KEY: what the node reported last for KEY.
+# boot_value KEY: the node's last report for KEY.
 boot_value() {
     tr -d '\r' <"$LAB_VM_DIR/serial.log" | sed -n "s/^$1 //p" | tail -n 1
 }
@@ -197,7 +196,7 @@ boot_wait_end() {
     check "$BOOT_NODE: its kernel says '$2'" grep -qaF "$2" "$LAB_VM_DIR/console.log"
 }
 
-# boot_dirt: the first of what the node's console says against a clean end.
+# boot_dirt: the first line of the node's console that speaks against a clean end.
 boot_dirt() { tr -d '\r' <"$LAB_VM_DIR/console.log" | grep -aE "$BOOT_DIRT" | head -n 1 || true; }
 
 boot_expect_clean() {

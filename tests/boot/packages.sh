@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# Packages of the programs under test, and a Debian into which they are installed as somebody would. Sourced after boot.sh.
+# Packages of the programs under test, and a Debian into which they are installed as an administrator would. Sourced after
+# boot.sh.
 #
 #   packages_build FORMAT            DEB or RPM: the packages, in $PACKAGES
 #   packages_tree                    $TREE: a Debian with a kernel and dracut
 #   packages_in COMMAND...           runs in there; $PACKAGES is /mnt
-#   packages_file NAME               prints where the .deb of this name lies in there
-#   packages_install NAME...         apt-get install of these; what it downloads is kept in $DLFUSE_CACHE/apt/RELEASE
+#   packages_file NAME               prints the path of the .deb of this name in there
+#   packages_install NAME...         apt-get install of these; downloads are kept in $DLFUSE_CACHE/apt/RELEASE
 #   packages_initramfs_tools         sets ARTIFACTS_INITRD and ARTIFACTS_KERNEL: by initramfs-tools and these packages
 
 PACKAGES=$TMP/packages
@@ -53,7 +54,7 @@ packages_in() {
 
 packages_file() { echo "/mnt/$(basename "$PACKAGES/$1"_*.deb)"; }
 
-# What the cache has may be too old for the mirror.
+# The cached lists may be too old for the mirror.
 packages_install() {
     packages_apt_install "$@" && return 0
     packages_in apt-get -q -o Acquire::Retries=3 update >>"$TMP/apt.log" 2>&1 || true
@@ -85,7 +86,7 @@ packages_initramfs_tools() {
         packages_install initramfs-tools busybox "$(packages_file dlfuse)" "$(packages_file dlfuse-initramfs-tools)"
         cp "$TREE/boot/initrd.img-$KERNEL_VERSION" "$dir.new/initrd.img"
         cp "$TREE/boot/vmlinuz-$KERNEL_VERSION" "$dir.new/vmlinuz"
-        # What /bin/sh is where busybox is not installed.
+        # The program for /bin/sh where busybox is not installed.
         cp "$TREE/usr/lib/klibc/bin/sh" "$dir.new/klibc-sh"
         artifacts_close initrd-initramfs-tools "$dir"
     fi

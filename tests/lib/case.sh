@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# What every case shares: a directory of its own, a stack of things to undo, checks that are
+# The common part of every case: a directory of its own, a stack of clean-up commands, checks that are
 # counted, and waiting with a bound. A case sources this file first and the parts that it needs
 # (nginx.sh, images.sh, node.sh, ...) afterwards.
 #
@@ -31,7 +31,7 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}print_stacktrace=1:log_pa
 export TSAN_OPTIONS="${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$TMP/sanitizer/tsan"
 export LSAN_OPTIONS="${LSAN_OPTIONS:+$LSAN_OPTIONS:}log_path=$TMP/sanitizer/lsan"
 
-# on_exit COMMAND...: runs at the end, the last one first, whatever happened in between.
+# on_exit COMMAND...: runs at the end, the last one first, however the case ends.
 on_exit() {
     CLEANUPS+=("$(printf '%q ' "$@")")
 }
@@ -79,7 +79,7 @@ fail() {
     printf 'FAIL - %s\n' "$*"
 }
 
-# For what makes the rest of the case pointless.
+# For failures that make the rest of the case pointless.
 die() {
     fail "$*"
     exit 1
@@ -159,7 +159,7 @@ require_loop() {
 }
 
 # in_own_mounts "$@": runs the case again from its start in a mount namespace of its own, where it may
-# cover what the machine has. Called before anything else.
+# cover files of the machine. Called before anything else.
 in_own_mounts() {
     require_root
     local dir
@@ -167,7 +167,7 @@ in_own_mounts() {
         rm -rf --one-file-system "$TMP"
         DLFUSE_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0" "$@"
     fi
-    # The copies of other cases' mounts would keep those alive.
+    # Copies of other cases' mounts would keep those alive.
     while read -r _ dir _; do
         case $dir in
         "${TMPDIR:-/tmp}"/dlfuse-*) umount -l "$dir" ;;
@@ -175,7 +175,7 @@ in_own_mounts() {
     done < <(tac /proc/self/mounts)
 }
 
-# True for a build with -fsanitize: figures of time and memory say nothing there.
+# True for a build with -fsanitize: figures of time and memory mean nothing there.
 sanitized() {
     ldd "$DLFUSE" 2>/dev/null | grep -E "lib(asan|tsan|ubsan)" >/dev/null
 }

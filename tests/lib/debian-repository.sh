@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# A signed Debian repository of tiny packages, for dlfuse-mkroot with the real mmdebstrap: nothing is asked of another machine.
+# A signed Debian repository of tiny packages, for dlfuse-mkroot with the real mmdebstrap: no other machine is asked for
+# anything.
 #
 #   tiny_repository       makes it below $TMP/repo, signed by the key in $TMP/archive.gpg; $TMP/stranger.gpg is another one
-#   tiny_conf             prints a configuration: app and a task, with what both need, as a squashfs
-#   tiny_files DIR        which packages' files the image in DIR has
+#   tiny_conf             prints a configuration: app and a task, with their dependencies, as a squashfs
+#   tiny_files DIR        prints the packages with files in the image in DIR
 require mmdebstrap dpkg-deb gpg unsquashfs mksquashfs
 
 TINY_REPOSITORY=$TMP/repo
@@ -39,7 +40,7 @@ tiny_repository() {
     tiny_package task-games game
     tiny_package game ""
     tiny_package more ""
-    # As an archive has it: Release names the index, InRelease is that with a signature.
+    # As in an archive: Release names the index, InRelease is Release with a signature.
     {
         printf '%s\n' "Suite: tiny" "Codename: tiny" "Components: main" "Architectures: $architecture" \
             "Date: $(date -Ru)" "SHA256:"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# fake-init.sh: what init of initramfs-tools does with the boot script, in the unpacked initramfs and by its shells, but not
-# as PID 1 and without a network to configure. Prints "KEY VALUE" lines. ROOT is init's; NETWORK_AFTER seconds go by until
-# there is an address.
+# fake-init.sh: plays the part of initramfs-tools' init for the boot script, in the unpacked initramfs and by its shells,
+# but not as PID 1 and without a network to configure. Prints "KEY VALUE" lines. ROOT is init's; NETWORK_AFTER seconds go by
+# until there is an address.
 export PATH=/sbin:/usr/sbin:/bin:/usr/bin
 export quiet=y rootmnt=/root BOOT=local IP=dhcp DEVICE='' panic='' debug=''
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# fake-initramfs.sh LIBRARY SECONDS URL [KERNEL-ARGUMENT...]: what an initramfs does with the shared library, up to the
-# mounted image, in a mount namespace of the caller's with an empty /run. Prints what it logged, then "KEY VALUE" lines.
+# fake-initramfs.sh LIBRARY SECONDS URL [KERNEL-ARGUMENT...]: plays an initramfs that uses the shared library, up to the
+# mounted image, in a mount namespace of the caller's with an empty /run. Prints its log, then "KEY VALUE" lines.
 #
-# FAKE is shell code that is read after the library: what is different on this machine. UNTIL is a pattern (grep): it ends
-# when a line of what was logged fits.
+# FAKE is shell code that is read after the library: the peculiarities of this machine. UNTIL is a pattern (grep): the run
+# ends when a line of the log matches.
 
 DLFUSE_LIB=$1
 seconds=$2
@@ -29,12 +29,12 @@ dlfuse_arg() {
 }
 dlfuse_flag() { [ "$(dlfuse_arg "$1")" = 1 ]; }
 dlfuse_log() { echo "$2" >>/run/log; }
-# What somebody would see who asked for a shell.
+# The output for an administrator at the shell.
 dlfuse_shell() {
     echo "shell: $1"
     dlfuse_diagnosis "$url"
 } >>/run/log
-# The machine's own files are no business of this.
+# The machine's own files stay as they are.
 dlfuse_write_resolver() { :; }
 eval "$FAKE"
 
@@ -49,7 +49,7 @@ while [ ! -e "$DLFUSE_ATTACHED" ] && [ $ticks -lt $((seconds * 10)) ]; do
     [ $((ticks % 10)) != 0 ] || dlfuse_wait "$url"
 done
 
-# The supervisor may have a word to say after the image is mounted; then it ends.
+# The supervisor may still log after the image is mounted; then it ends.
 [ ! -e "$DLFUSE_ATTACHED" ] || flock -w 10 "$DLFUSE_STATE/lock" true
 cat /run/log
 if [ -e "$DLFUSE_ATTACHED" ]; then
@@ -65,6 +65,6 @@ if [ -e "$DLFUSE_ATTACHED" ]; then
 else
     dlfuse_diagnosis "$url"
 fi
-# The supervisor's lock tells whether it is still there.
+# The supervisor's lock tells whether it still runs.
 ! flock -n "$DLFUSE_STATE/lock" true || echo supervisor gone
 dlfuse_kill_daemon

@@ -4,7 +4,7 @@
 #
 #   start_faulty NAME DIRECTORY RULE...
 #   stop_faulty NAME
-#   faulty_requests NAME FILTER    what jq FILTER says about its log as access-log.py sums it up
+#   faulty_requests NAME FILTER    the output of jq FILTER on the sums that access-log.py makes of its log
 #   ${FAULTY_URL[NAME]} ${FAULTY_LOG[NAME]} ${FAULTY_PID[NAME]}
 
 declare -A FAULTY_URL FAULTY_LOG FAULTY_PID

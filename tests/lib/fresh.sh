@@ -1,15 +1,15 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# A Debian on its first day, for what a new user is told to type: Debian's smallest set of packages, its own apt-get, and nothing of this machine
-# but kernel, devices and network. Sourced after case.sh.
+# A Debian on its first day, for commands that a new user is told to type: Debian's smallest set of packages, its own apt-get, and
+# nothing of this machine but kernel, devices and network. Sourced after case.sh.
 #
 #   fresh_tree RELEASE DIRECTORY            $FRESH: its root, $FRESH_AT: the directory in there where commands are typed. As mmdebstrap made
 #                                           it, it is kept in $DLFUSE_CACHE
-#   fresh_mount                             makes it a system, for tests with mounts of their own (in_own_mounts). What apt-get downloads is
-#                                           kept in $DLFUSE_CACHE/apt
-#   fresh_run SECONDS FILE [COMMAND...]     runs a script in there, by COMMAND (nsenter ...): says what failed, and returns its status
+#   fresh_mount                             makes it a system, for tests with mounts of their own (in_own_mounts). Packages that apt-get
+#                                           downloads are kept in $DLFUSE_CACHE/apt
+#   fresh_run SECONDS FILE [COMMAND...]     runs a script in there, by COMMAND (nsenter ...): prints the failure, and returns its status
 #   fresh_servers                           from here on "systemctl restart" of nginx and dnsmasq works in there
 #
-# No systemd runs in it, so that packages do not start what they bring, and servers are started by Debian's own init scripts.
+# No systemd runs in it, so that packages do not start their services. Debian's own init scripts start the servers.
 
 FRESH=$TMP/fresh
 
@@ -31,7 +31,7 @@ fresh_tree() {
     cp -L /etc/resolv.conf "$FRESH/etc/resolv.conf"
     printf '#!/bin/sh\nexit 101\n' >"$FRESH/usr/sbin/policy-rc.d"
     chmod 755 "$FRESH/usr/sbin/policy-rc.d"
-    # Who types would be asked, and says yes. A power cut is nothing to this tree, and nobody reads in it.
+    # A user would be asked, and say yes. A power cut does not matter to this tree, and no user reads manuals in it.
     echo 'APT::Get::Assume-Yes "true";' >"$FRESH/etc/apt/apt.conf.d/90test"
     printf '%s\n' force-unsafe-io path-exclude=/usr/share/{doc,man,locale}/'*' >"$FRESH/etc/dpkg/dpkg.cfg.d/test"
     mkdir -p "$FRESH$FRESH_AT"
@@ -47,7 +47,7 @@ fresh_mount() {
     for dir in dev sys; do
         mount --rbind "/$dir" "$FRESH/$dir"
     done
-    # As Debian has it, whatever this machine has.
+    # As in Debian, even if this machine differs.
     mount -t cgroup2 cgroup2 "$FRESH/sys/fs/cgroup"
     for dir in lists:var/lib/apt/lists archives:var/cache/apt/archives; do
         mount --bind "$FRESH_APT/${dir%%:*}" "$FRESH/${dir#*:}"

@@ -2,11 +2,11 @@
 # The initramfs' shared library with the shell and the programs of an initramfs, without a machine.
 #
 #   hook LINE COMMANDS [WORD...]   runs COMMANDS, which get the WORDs, with LINE for the kernel's arguments, in a mount namespace
-#                                  of its own with an empty /run; what the library says is on stdout, "<LEVEL> TEXT"
+#                                  of its own with an empty /run; the library's messages are on stdout, "<LEVEL> TEXT"
 require_root
 require unshare dash
 
-# Those that both the hook of initramfs-tools and the module of dracut install, and kmod.
+# The programs that both the hook of initramfs-tools and the module of dracut install, and kmod.
 HOOK_BIN=$TMP/hook-bin
 mkdir "$HOOK_BIN"
 # shellcheck disable=SC2013 # words are what is wanted
@@ -40,8 +40,8 @@ hook() {
     return $status
 }
 
-# Loop devices on files of this case, also inside an overlay of it, and before them those on these devices. How losetup spells
-# those depends on the mount namespace.
+# Detaches the loop devices on files of this case, also inside an overlay of it, and before them the loop devices on these
+# devices. losetup's spelling of these depends on the mount namespace.
 hook_detach() {
     losetup -n -O NAME,BACK-FILE | awk -v dir="$TMP/" '
         index($2, dir) == 1 || $2 == "/upper.ext4" { lower[$1] }

@@ -13,7 +13,7 @@ export SOURCE_DATE_EPOCH=1700000000
 IMAGE_UUID=5d6f2a10-0000-4000-8000-000000000001
 
 random_bytes() {
-    # head ends the pipe early: openssl's complaint about that is of no interest.
+    # head ends the pipe early, and openssl complains about that.
     { openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' "$1")" -iv 00 </dev/zero 2>/dev/null || true; } |
         head -c "$2"
 }
@@ -22,7 +22,7 @@ text_bytes() {
     { seq "$((1000000 * ($1 + 1)))" 7 9999999999 2>/dev/null || true; } | head -c "$2"
 }
 
-# Each line "SEED BYTES FILE" is a file of text_bytes: one process, for these are hundreds, and small.
+# Each line "SEED BYTES FILE" is a file of text_bytes: one process, for there are hundreds of small ones.
 text_files() {
     awk '{
         file = substr($0, length($1 " " $2 " ") + 1)
@@ -74,7 +74,7 @@ make_ext4() {
         -d "$1" "$2"
 }
 
-# mkfs.xfs has no way to take a tree: the image is mounted and filled.
+# mkfs.xfs cannot take a tree: the image is mounted and filled.
 make_xfs() {
     local at=$TMP/make-xfs
     require_loop
@@ -85,7 +85,7 @@ make_xfs() {
     on_exit umount -q "$at"
     cp -a "$1/." "$at/"
     umount "$at"
-    # The loop device goes away in its own time; what it still writes is the image's.
+    # The loop device goes away with a delay, and its last writes belong to the image.
     wait_until 10 no_loop_on "$2" || die "a loop device stays on $2"
     sync "$2"
 }
@@ -108,7 +108,7 @@ make_image() {
         ;;
     squashfs-*)
         require mksquashfs
-        # How hard it tries is the packer's time, and nothing to who reads it.
+        # A higher level costs the packer's time, and changes nothing for a reader.
         [ "$kind" != squashfs-zstd ] || level=(-Xcompression-level 1)
         mksquashfs "$tree" "$image" -comp "${kind#squashfs-}" "${level[@]}" -noappend -quiet -no-progress \
             -processors 2 >/dev/null

@@ -2,7 +2,7 @@
 # The shared library of the initramfs with the real programs, real FUSE and loop devices, without a virtual machine
 # (fake-initramfs.sh). The case runs in its own mount namespace.
 #
-#   boot SECONDS URL [ARGUMENT...]   what the node said is in $TMP/said; FAKE and UNTIL are fake-initramfs.sh's
+#   boot SECONDS URL [ARGUMENT...]   the node's output is in $TMP/said; FAKE and UNTIL are fake-initramfs.sh's
 #   said KEY                         the value of its line "KEY VALUE"
 #   booted TEXT WAY WHY              checks it against $SUM, of the image's file random/large.bin
 require flock jq
@@ -13,7 +13,7 @@ QUICK='DLFUSE_UNUSABLE_SECONDS=1 DLFUSE_UNREACHABLE_SECONDS=2 DLFUSE_IDLE_SECOND
 # shellcheck disable=SC2034 # the cases'
 NO_FUSE='dlfuse_knows_filesystem() { [ "$1" != fuse ]; }'
 
-# Its own process namespace ends the supervisor and what that has started.
+# Its own process namespace ends the supervisor and the processes that it has started.
 boot() {
     local seconds=$1
     shift
@@ -26,7 +26,7 @@ boot() {
 
 said() { sed -n "s/^$1 //p" "$TMP/said" | head -n 1; }
 
-# booted TEXT WAY WHY: WAY is lazy, or download or full with what the note must say.
+# booted TEXT WAY WHY: WAY is lazy, or download or full with a pattern for the note.
 booted() {
     check_eq "$1: the root is mounted" "$(said mounted)" yes
     check_eq "$1: its bytes" "$(said sum)" "$SUM"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Ed25519 keys, and manifests that are signed by hand: what a forger has is openssl, not dlfuse.
+# Ed25519 keys, and manifests that are signed by hand: a forger uses openssl, not dlfuse.
 #
 #   make_key NAME                  $TMP/NAME.pem, $TMP/NAME.pub
 #   trust DIR NAME...              a directory with these public keys

@@ -2,7 +2,7 @@
 # systemd-networkd of this machine, as in an initramfs or in a booted system: with a /run, a machine-id and cards of its own.
 #
 #   networkd_make          two cards, eth0 and eth1, each in a network with a DHCP server (10.9.0.0/24 and 10.9.1.0/24): dnsmasq
-#   networkd_leases        what the DHCP servers have given away: lines of dnsmasq
+#   networkd_leases        the leases of the DHCP servers: lines of dnsmasq
 #   networkd_run SCRIPT WORD...   dash runs SCRIPT there, with a new machine-id, then systemd-networkd until every card that it
 #                          configures has an address, or for NETWORKD_SECONDS; prints CARD ADDRESS... lines and the default route
 #

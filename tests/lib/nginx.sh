@@ -3,13 +3,13 @@
 # an access log that access-log.py reads. Several can run; each has a name.
 #
 #   start_nginx NAME DIRECTORY   serves DIRECTORY; started again, NAME keeps its port
-#   stop_nginx NAME              as when a server goes away (SIGKILL, no goodbye)
+#   stop_nginx NAME              like a server that goes away (SIGKILL, no goodbye)
 #   ${NGINX_URL[NAME]} ${NGINX_LOG[NAME]} ${NGINX_PID[NAME]}
 #
-# NGINX_SERVER holds directives for the server block, for example "limit_rate 512k;" (each
-# request gets its first second for nothing).
+# NGINX_SERVER holds directives for the server block, for example "limit_rate 512k;" (the first second of each request is
+# not limited).
 
-# lab_free_port. Not anew where a test has a network of it already.
+# lab_free_port. Not again where a test already has a network of lab.sh.
 # shellcheck source=server-tools/lib/lab.sh
 declare -F lab_free_port >/dev/null || . "$SOURCE_DIR/server-tools/lib/lab.sh"
 
@@ -18,8 +18,8 @@ NGINX_SERVER=${NGINX_SERVER:-}
 NGINX_ADDRESS=${NGINX_ADDRESS:-127.0.0.1}
 NGINX_IN=() # what runs nginx elsewhere (network.sh)
 
-# nginx_head DIR: a configuration up to what is in the http block besides the log of requests. The probe of start_nginx is
-# not the case's business, and its line may come late: it is not logged.
+# nginx_head DIR: a configuration up to the http block's directives beside the log of requests. The probe of start_nginx
+# does not belong to the case, and its line may come late: it is not logged.
 nginx_head() {
     local dir=$1
     cat <<END
@@ -67,7 +67,7 @@ start_nginx() {
     local name=$1 root=$2 dir=$TMP/nginx-$1 port tries
     require nginx curl
     mkdir -p "$dir/tmp"
-    # Not once it runs: whoever waits for it may have had its answer by then.
+    # Not once nginx runs: a process that waits for it may have its answer by then.
     : >"$dir/access.log"
     for tries in 1 2 3 4 5 6 7 8; do
         port=${NGINX_PORT[$name]:-$(lab_free_port)}
@@ -103,7 +103,7 @@ forget_requests() {
     : >"${NGINX_LOG[$1]}"
 }
 
-# requests NAME FILTER: what jq FILTER says about the access log as access-log.py sums it up.
+# requests NAME FILTER: the output of jq FILTER on the sums that access-log.py makes of the access log.
 requests() {
     "$LIB_DIR/access-log.py" "${NGINX_LOG[$1]}" | jq -r "$2"
 }

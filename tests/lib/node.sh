@@ -4,7 +4,7 @@
 #   mount_node DIR URL [OPTIONS]  in the foreground mode, as a child of the case; DIR is made.
 #                                 False (and NODE_LOG[DIR] says why) when it ends before it serves.
 #   unmount_node DIR              fusermount3 -u, and the process must then end with 0
-#   status DIR FILTER             what jq FILTER says about the status
+#   status DIR FILTER             the output of jq FILTER on the status
 #   ${NODE_PID[DIR]} ${NODE_LOG[DIR]}
 #   read_at FILE OFFSET BYTES     to stdout, past the page cache where the offset allows it
 #   attach_loop FILE              read-only loop device with direct I/O: LOOP_DEVICE
@@ -15,7 +15,7 @@ declare -A NODE_PID NODE_LOG ATTACHED
 NODE_COUNT=0
 NODE_AS=()
 
-# ThreadSanitizer of gcc 12 cannot live with the address layout of newer kernels.
+# ThreadSanitizer of gcc 12 cannot work with the address layout of newer kernels.
 NODE_RUN=()
 if ldd "$DLFUSE" 2>/dev/null | grep libtsan >/dev/null; then
     NODE_RUN=(setarch -R)
@@ -44,7 +44,7 @@ mount_node() {
     is_there "$dir/root.img"
 }
 
-# mount_node_as DIR URL COMMAND...: the command runs another one as somebody else.
+# mount_node_as DIR URL COMMAND...: COMMAND runs its arguments as another user.
 mount_node_as() {
     local NODE_AS=("${@:3}")
     mount_node "$1" "$2"
@@ -59,7 +59,7 @@ is_mounted() {
     grep -qF " $1 " /proc/self/mounts
 }
 
-# The way out after a failure: nothing may be left behind.
+# The way out after a failure: no process or mount may stay behind.
 end_node() {
     local dir=$1 pid=$2
     if is_mounted "$dir"; then
@@ -75,9 +75,9 @@ try_unmount() {
     fusermount3 -u "$1" 2>/dev/null
 }
 
-# Processes in whose mount namespace DIR is still mounted. A namespace that was made while it was
-# there keeps a copy, and FUSE ends with the last copy. What lies outside a process's root directory
-# mountinfo does not show; then the daemon's threads, which still wait for requests, give it away.
+# Processes with a mount namespace in which DIR is still mounted. A namespace that was made while it
+# was there keeps a copy, and FUSE ends with the last copy. mountinfo does not show mounts outside a
+# process's root directory; then the daemon's threads, which still wait for requests, give the copy away.
 holders() {
     local pid
     { grep -lF " $1 " /proc/[0-9]*/mountinfo 2>/dev/null || true; } | cut -d / -f 3 |
@@ -88,7 +88,7 @@ holders() {
 
 unmount_node() {
     local dir=$1 pid=${NODE_PID[$1]} status=0 held
-    # Another mount namespace that is just being made may have a copy of what lies on it.
+    # Another mount namespace that is just being made may have a copy of the mounts on it.
     wait_until 20 try_unmount "$dir" || {
         fail "fusermount3 -u $dir"
         return
@@ -207,7 +207,7 @@ expect_eio() {
     fi
 }
 
-# The command must fail with exactly one line on stderr; WORD is what the line must name.
+# The command must fail with exactly one line on stderr, and the line must have WORD in it.
 # EXPECT_STATUS: the exit status, default 1.
 expect_error() {
     local text=$1 word=$2 status=0 lines

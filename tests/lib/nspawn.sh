@@ -4,7 +4,7 @@
 #
 #   boot_tree TREE SECONDS    boots it; BOOT_ROOT is its root, BOOT_MS the time to its default target.
 #                             False when it does not get there in time; BOOT_LOG then says more.
-#   end_boot                  powers the container off and takes the overlay away
+#   end_boot                  powers the container off and removes the overlay
 
 # shellcheck source=server-tools/lib/nspawn.sh
 . "$SOURCE_DIR/server-tools/lib/nspawn.sh"
@@ -14,7 +14,7 @@ BOOT_MS=
 BOOT_LOG=
 BOOT_PID=
 
-# The container says that it is up by a file in its own root: no bus, no machined is needed outside.
+# The container reports that it is up by a file in its own root: neither a bus nor machined is needed outside.
 boot_units() {
     local root=$1
     mkdir -p "$root/etc/systemd/system/multi-user.target.wants"

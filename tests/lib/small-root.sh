@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034 # set here, used by who sources this
-# A root filesystem of a few files, for what dlfuse-mkroot does to any: a shell that runs, accounts, units; dracut,
+# A root filesystem of a few files, as an input for dlfuse-mkroot: a shell that runs, accounts, units; dracut,
 # ldconfig, ldd, kmod, depmod and locale-gen are scripts that leave a note. Needs root.
 #
 #   small_tree DIR           makes it
-#   small_libraries DIR PROGRAM [ROOT]  what this program is linked with; in the system below ROOT
-#   small_dlfuse DIR         what 'cmake --install' would leave there, as far as mkroot looks
+#   small_libraries DIR PROGRAM [ROOT]  the libraries of this program; in the system below ROOT
+#   small_dlfuse DIR         the files of 'cmake --install', as far as mkroot looks
 #   pack_tree DIR FILE       as a tarball, with attributes
 #   pack_reversed DIR FILE   the same files, the last one first
 #   describe DIR             a line for each file: type, mode, owner, time, content, attributes
@@ -38,8 +38,7 @@ small_tree() {
         printf '#!/bin/sh\n' >"$tree/usr/sbin/$name"
         chmod 755 "$tree/usr/sbin/$name"
     done
-    # dracut: what it was asked for and which modules there are, in place of an initramfs. Its last but one argument
-    # is the file.
+    # dracut: writes its arguments and the modules in place of an initramfs. Its last argument but one is the file.
     # shellcheck disable=SC2016
     echo 'all=$*; while [ $# -gt 2 ]; do shift; done; echo "$all" /lib/modules/$2/* >"$1"' >>"$tree/usr/sbin/dracut"
     mv "$tree/usr/sbin/kmod" "$tree/usr/bin/"
@@ -80,7 +79,7 @@ small_tree() {
     echo line >"$tree/var/log/nginx/access.log"
     echo seed >"$tree/var/lib/systemd/random-seed"
     echo node >"$tree/dev/left"
-    # What copies lose easily.
+    # Properties that copies lose easily.
     echo run >"$tree/usr/bin/suid" && chmod 4755 "$tree/usr/bin/suid"
     echo ping >"$tree/usr/bin/ping"
     # CAP_NET_RAW, effective, revision 2

@@ -3,16 +3,16 @@
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 
-# dracut counts its turns in main_loop, half seconds, and gives up by itself; it starts again from 0 when we say so: always,
-# unless somebody gave an rd.retry= and no rd.dlfuse.timeout=.
+# dracut counts its turns of half a second in main_loop and gives up by itself. Setting main_loop to 0 starts the count
+# again. That is done always, unless the administrator gave rd.retry= and no rd.dlfuse.timeout=.
 dlfuse_keep_trying() {
     # shellcheck disable=SC2034 # dracut's
     [ -z "$(dlfuse_option timeout)" ] && dlfuse_arg rd.retry >/dev/null || main_loop=0
 }
 
 if [ ! -e "$DLFUSE_ATTACHED" ] && _url=$(dlfuse_url); then
-    # Network modules that run no handler, and supervisors that died: an address is enough to start, the rest is tried
-    # again and again.
+    # For network modules that run no handler, and for supervisors that died: an address is enough to start, and the
+    # rest is retried.
     if dlfuse_has_address; then
         dlfuse_start "$_url"
     fi

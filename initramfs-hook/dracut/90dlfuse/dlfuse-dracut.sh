@@ -1,12 +1,12 @@
 # shellcheck shell=sh
-# dlfuse-dracut.sh: how the shared library gets at dracut's kernel arguments. Sourced by the hooks of this module.
+# dlfuse-dracut.sh: gives the shared library dracut's kernel arguments. Sourced by the hooks of this module.
 
 command -v getarg >/dev/null || . /lib/dracut-lib.sh
 . /usr/lib/dlfuse/dlfuse-lib.sh
 . /usr/lib/dlfuse/dlfuse-words.sh
 
-# dlfuse_read_words: again when /proc/cmdline is another one. Where dracut lacks getcmdline, which its manual page does not promise,
-# its getarg is asked, a program each time.
+# dlfuse_read_words: reads them again when /proc/cmdline has changed. dracut's manual page does not promise getcmdline. Where it
+# is missing, dracut's getarg is asked, at the cost of a program for each call.
 if command -v getcmdline >/dev/null; then
     dlfuse_read_words() { dlfuse_set_words "$(getcmdline)"; }
 else

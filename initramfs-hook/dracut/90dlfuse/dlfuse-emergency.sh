@@ -1,5 +1,5 @@
 #!/bin/sh
-# dlfuse-emergency.sh: what somebody at the emergency shell wants to know first.
+# dlfuse-emergency.sh: prints the diagnosis at the emergency shell.
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# dlfuse-generator.sh NORMAL EARLY LATE: writes the unit that mounts the root. In the early directory, because
-# systemd's own generator makes one from root= as well, and would take the URL for a device.
+# dlfuse-generator.sh NORMAL EARLY LATE: writes the unit that mounts the root. The unit goes into the early
+# directory, because systemd's own generator makes one from root= as well. It would take the URL for a device.
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 

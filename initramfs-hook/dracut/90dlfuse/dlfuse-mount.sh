@@ -1,5 +1,5 @@
 #!/bin/sh
-# dlfuse-mount.sh: mounts the root where systemd is not in the initramfs; there the generator's unit does it.
+# dlfuse-mount.sh: mounts the root where the initramfs lacks systemd; with systemd the generator's unit does it.
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# dlfuse-prepare.sh: what the daemon needs, done early, while the network is still coming up.
+# dlfuse-prepare.sh: prepares the daemon's start early, while the network is still coming up.
 
 . /usr/lib/dlfuse/dlfuse-dracut.sh
 
 # systemd-networkd calls no network root handler, and jobs of initqueue/settled wait for all devices of the machine.
-# This one sees the first address beside that, starts the daemon, and has dracut's main loop attach the image as soon
-# as it can. Called in the background.
+# This function runs in the background beside them. It sees the first address, starts the daemon, and has dracut's
+# main loop attach the image as soon as it can.
 dlfuse_watch_address() {
     until dlfuse_has_address; do
         sleep 0.1
@@ -18,10 +18,10 @@ if _url=$(dlfuse_url); then
     dlfuse_prepare
     # No ip= means DHCP, as with dracut's other network modules.
     if [ -x /usr/lib/systemd/systemd-networkd ]; then
-        # Else it may run beside this hook.
+        # Otherwise it may run beside this hook.
         systemctl start systemd-network-generator.service 2>/dev/null || :
         dlfuse_default_dhcp
-        # The unit of this hook ends its shell only, not what that has started.
+        # The unit of this hook ends only its shell, not the processes that the shell has started.
         dlfuse_watch_address "$_url" </dev/null >/dev/null 2>&1 &
     fi
 fi

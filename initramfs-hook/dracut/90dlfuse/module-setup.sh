@@ -6,30 +6,30 @@
 # called by dracut
 check() {
     require_binaries dlfuse losetup mknod setsid || return 1
-    # Only when asked for: it brings the network with it.
+    # Only on request: it brings the network with it.
     return 255
 }
 
 # called by dracut
 depends() {
-    # Whichever network module dracut chooses: those that run network root handlers get one, for those that do
-    # not (systemd-networkd in dracut 059) the job in initqueue/settled looks for an address.
+    # Any network module of dracut will do. A module that runs network root handlers gets one; for the others
+    # (systemd-networkd in dracut 059) the job in initqueue/settled looks for an address.
     echo network base
 }
 
 # called by dracut
 installkernel() {
-    # What the way to the root needs, and no more: the file systems of images are these.
+    # The way to the root needs these and no more: images have these file systems.
     hostonly='' instmods fuse loop overlay ext4 squashfs erofs xfs btrfs
     [[ $hostonly ]] || return 0
-    # The initramfs is for other machines than this one, whatever else of it is not.
+    # The initramfs is for other machines, even if the rest of it is for this one only.
     dwarn "dlfuse: this initramfs has modules for this machine only, but for network interfaces; --no-hostonly makes one for all"
     hostonly='' instmods '=drivers/net/ethernet' '=drivers/net/phy' '=drivers/net/mdio' \
         virtio_net virtio_pci virtio_mmio vmxnet3 xen-netfront hv_netvsc
 }
 
-# The keys that this machine trusts, those of the machine where the initramfs is made. The directory comes first: where it is
-# and has no key, the node refuses to start, so that no failed copy leads to an initramfs that trusts everybody.
+# The keys that this machine trusts: those of the machine where the initramfs is made. The directory comes first. If it
+# exists without a key, the node refuses to start, so a failed copy never leads to an initramfs that trusts any image.
 install_keys() {
     local keys=/etc/dlfuse/keys key
     local from=$dracutsysrootdir$keys
@@ -45,7 +45,7 @@ install_private() {
     cp -L "$1" "$2" && chmod 0600 "$2"
 }
 
-# The build host's certificates and header lines. The node takes the latter only from a file that nobody else can read.
+# The build host's certificates and header lines. The node takes the header lines only from a file that no other user can read.
 install_http() {
     local at=/etc/dlfuse name
     for name in ca.pem headers; do
@@ -56,10 +56,10 @@ install_http() {
     done
 }
 
-# The node's clock starts there at the earliest; systemd, PID 1, takes the file's time.
+# The node's clock starts no earlier than this; systemd as PID 1 goes by the file's time.
 install_epoch() {
     local epoch="${SOURCE_DATE_EPOCH:-$(date +%s)}"
-    # Before 2020: a build system's constant, no time. systemd sets a clock back that is 15 years later than the file.
+    # A time before 2020 is a constant of the build system. systemd sets back a clock that is 15 years later than the file.
     [ "$epoch" -ge 1577836800 ] || return 0
     mkdir -p "$initdir/usr/lib"
     echo "$epoch" >"$initdir/usr/lib/clock-epoch"
@@ -73,13 +73,13 @@ install() {
     install_keys
     install_epoch
     install_http
-    # For rd.dlfuse.full=: those that the build host has. For images with SELinux: mke2fs.
+    # For rd.dlfuse.full=: the unpackers that the build host has. For images with SELinux: mke2fs.
     inst_multiple -o zstd lz4 xz gzip mke2fs
     inst_multiple -o /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
     # The C library loads these by name; it has them built in since 2.34.
     inst_libdir_file "libnss_dns.so*" "libnss_files.so*"
 
-    # The units also without systemd in the initramfs: it is the booted system that runs them.
+    # The units also where the initramfs lacks systemd: the booted system runs them.
     for name in dlfuse-lib.sh dlfuse-words.sh dlfuse-arguments.sh dlfuse-image.sh dlfuse-overlay.sh dlfuse-fstab.sh dlfuse-boot.sh \
         dlfuse-network.sh dlfuse-machine-id.sh dlfuse-keep-network.sh dlfuse-ip.sh dlfuse-ready.service dlfuse-ready.sh dlfuse-ending@.service; do
         inst_simple "$dracutsysrootdir/usr/lib/dlfuse/$name" "/usr/lib/dlfuse/$name"

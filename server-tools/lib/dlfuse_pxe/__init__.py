@@ -1,4 +1,4 @@
-"""The parts of dlfuse-pxe: each module says what it owns. Arrows point one way: the program -> check, tree, migrate -> syslinux,
+"""The parts of dlfuse-pxe: each module names the things that it owns. Arrows point one way: the program -> check, tree, migrate -> syslinux,
 loaders, dnsmasq -> inventory. Only tree writes files, only check uses the network.
 """
 

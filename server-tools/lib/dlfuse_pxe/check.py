@@ -1,5 +1,5 @@
-"""Whether what the machines of an inventory boot is really there: kernel, initramfs, and an image whose manifest is one and
-whose index and boot pack can be had. Looks, and changes nothing. A kernel, an initramfs or a manifest that many machines share is asked for once.
+"""Checks that the files that an inventory's machines boot exist: kernel, initramfs, and an image with a valid manifest and with
+an index and a boot pack that can be read. Changes nothing. A kernel, an initramfs or a manifest that many machines share is asked for once.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 MANIFEST_BYTES = 65536
 AT_ONCE = 8
-# docs/FORMAT.md, Manifest. Signatures are for those who have keys: the machines.
+# docs/FORMAT.md, Manifest. Only the machines, which have keys, check signatures.
 MANIFEST = re.compile(
     r"dlfuse-manifest 1\n"
     r"name (?P<name>[A-Za-z0-9_][A-Za-z0-9._-]*)\n"
@@ -26,7 +26,7 @@ MANIFEST = re.compile(
 
 
 class Missing(Exception):
-    """Something is not there; the text says what and why."""
+    """A file or object is missing; the text has its name and the reason."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ def reason(error):
 
 
 class Checker:
-    """Asks as the machines do: directly, whatever proxy this host uses."""
+    """Asks as the machines do: directly, even if this host uses a proxy."""
 
     def __init__(self, timeout):
         self.timeout = timeout
@@ -72,7 +72,7 @@ class Checker:
                 length = answer.headers.get("Content-Length", "")
                 return int(length) if length.isdigit() else -1, answer.read(most) if most else b""
         except urllib.error.HTTPError as error:
-            # Some servers know no HEAD.
+            # Some servers lack HEAD.
             if method == "HEAD" and error.code in (405, 501):
                 return self.ask(url, "GET")
             raise Missing(f"{url}: {reason(error)}") from None
@@ -132,7 +132,7 @@ def find(checker, directory, kind, name):
 
 
 def together(answers):
-    """What several files are as one: an initramfs may be."""
+    """Several files as one: an initramfs may be several."""
     if len(answers) == 1:
         return answers[0]
     errors = [answer.error for answer in answers if not answer.ok]
@@ -157,7 +157,7 @@ def machines(inventory, timeout):
 
 
 def boot_files(inventory):
-    """Problems with the boot loaders: (kind, name, what is wrong or nothing). They are another server's with tftp-server."""
+    """Problems with the boot loaders: (kind, name, error or nothing). With tftp-server another server has them."""
     boot = inventory.boot
     if boot.tftp_server:
         return []

@@ -1,13 +1,13 @@
 """The part of a dnsmasq configuration that boots the inventory's machines: addresses, and which file which firmware gets.
 
 Firmware says its architecture in option 93 (RFC 4578), iPXE itself in option 175. dnsmasq answers as the DHCP server of the
-networks, or, where dhcp = proxy, beside another one: then it says what to boot and gives no addresses.
+networks, or, where dhcp = proxy, beside another one: then it names the boot file and gives no addresses.
 """
 
 import re
 
-# The words of dhcp-host= have no order: these are a lease time, an order to ignore the machine, or an address to dnsmasq, in
-# whatever case. A machine of such a name gets it as an option of its own.
+# The words of dhcp-host= have no order: to dnsmasq these are a lease time, an order to ignore the machine, or an address, in
+# any case. A machine of such a name gets it as an option of its own.
 NO_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore", re.IGNORECASE)
 
 # option 93 -> kind of boot file, and dnsmasq's word for it in pxe-service.

@@ -1,4 +1,4 @@
-"""The inventory: what it may say, and what is wrong with it.
+"""The inventory: its keys and values, and its errors.
 
 read(path) gives an Inventory in which every machine is resolved, or raises Faulty with all problems that were found, each
 with its line. Nothing here writes a file or uses the network. dlfuse-pxe(8) describes the format.
@@ -25,7 +25,7 @@ KEYS = {
 }
 # Several words may be one text with blanks between them, or a list.
 LISTS = ("write", "nameserver", "mac", "initrd", "args")
-# What dlfuse-publish makes of a group's release.
+# The files of a group's release, as dlfuse-publish lays them out.
 IMAGE_DEFAULTS = {
     "kernel": "{base}/groups/{group}/vmlinuz",
     "initrd": "{base}/groups/{group}/initrd.img",
@@ -46,14 +46,14 @@ MAC_FORMS = tuple(
         r"([0-9a-f]{12})",
     )
 )
-# Nothing in it means anything to a boot loader, or needs to be written in another way for one of them.
+# Nothing in it has a meaning to a boot loader, or needs another spelling for one of them.
 PATH = re.compile(r"[A-Za-z0-9._~/%+@=-]+")
 URL = re.compile(r"https?://(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%+@:=?&-]*)?")
 WORD = re.compile(r"[A-Za-z0-9!%()*+,./:=?@\[\]^_{}~-]+")
 
 
 class Faulty(Exception):
-    """The inventory cannot be used: problems is a list of (line or None, what)."""
+    """The inventory cannot be used: problems is a list of (line or None, problem)."""
 
     def __init__(self, problems):
         super().__init__(problems)
@@ -84,7 +84,7 @@ class Network:
 
 @dataclass
 class Machine:
-    """What one machine boots; without macs, what a group's unlisted machines boot."""
+    """The boot of one machine; without macs, that of a group's unlisted machines."""
 
     title: str
     name: str  # host name, or nothing
@@ -109,7 +109,7 @@ class Inventory:
     networks: list
     machines: list
     default: Machine | None
-    notes: list  # of (line or None, what): nothing is wrong, but it may not be meant
+    notes: list  # of (line or None, note): no errors, but possibly not meant
 
 
 @dataclass
@@ -164,7 +164,7 @@ def parse(path):
         raise Faulty([(number, what[0].lower() + what[1:])]) from None
 
 
-# Each of these gives the value that the text means, or raises ValueError with what is wrong with it.
+# Each of these gives the value that the text means, or raises ValueError with the error.
 
 
 def as_name(text):
@@ -174,7 +174,7 @@ def as_name(text):
 
 
 def mac_of(text):
-    """As 52:54:00:12:34:56; None where the text is none in any form."""
+    """The MAC address as 52:54:00:12:34:56; None where the text has no form of one."""
     for form in MAC_FORMS:
         if match := form.fullmatch(text.lower()):
             digits = "".join(part.zfill(2) for part in match.groups() if part not in "-.")
@@ -260,7 +260,7 @@ def as_args(text):
 
 
 class Reader:
-    """Makes an Inventory of the sections and collects what is wrong with them."""
+    """Makes an Inventory of the sections and collects their problems."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -303,7 +303,7 @@ class Reader:
                 self.sort(kind, name, {key: value for key, value in values.items() if key not in inner})
 
     def sort(self, kind, name, values):
-        """Puts a table where it is looked for."""
+        """Puts a table where later lookups find it."""
         section = Section(kind, name, self.lines.get((kind, name)))
         if not isinstance(values, dict):
             self.problem(self.lines.get((kind, "", name)), f"[{kind}] has no keys; [{kind}.NAME] has")
@@ -441,7 +441,7 @@ class Reader:
         return text
 
     def check_groups(self):
-        """What is wrong with a group is said even when no machine is in it."""
+        """Problems of a group are reported even when it has no machine."""
         seen = None
         for section in self.kinds["group"].values():
             self.named(section, "image")
@@ -453,7 +453,7 @@ class Reader:
                 seen = section.name
 
     def machine(self, section, boot, networks):
-        """The Machine of a host, or of the group that is the default. Its problems are at the lines that say it."""
+        """The Machine of a host, or of the group that is the default. Its problems are at their lines."""
         host = section if section.kind == "host" else None
         group = section if host is None else self.named(section, "group")
         holder = next((s for s in (host, group) if s and "image" in s.values), None)
@@ -516,7 +516,7 @@ class Reader:
         return default
 
     def identity(self, host):
-        """Name and MAC addresses. A section that has a MAC address for its name is a machine without one."""
+        """Name and MAC addresses. A section with a MAC address for its name is a machine without a name."""
         if mac_of(host.name) and "mac" not in host.values:
             mac = self.value(host, None, as_mac)
             return "", [mac] if mac else []
@@ -532,7 +532,7 @@ class Reader:
         address = self.value(host, "address", as_address)
         if address is None:
             return "", None
-        # Subnets do not overlap: it is the last one that begins before the address, if any.
+        # Subnets do not overlap: only the last one that begins before the address can have it.
         before = bisect.bisect(networks, address, key=lambda network: network.subnet.network_address)
         network = networks[before - 1] if before else None
         if network is None or address not in network.subnet:
@@ -544,7 +544,7 @@ class Reader:
         return str(address), network
 
     def expand(self, text, words, section, key, user):
-        """Replaces {NAME}; a problem at the key, or at the machine that has no such thing."""
+        """Replaces {NAME}; a problem at the key, or at the machine that lacks the value."""
 
         def word(match):
             name = match[1]
@@ -594,7 +594,7 @@ class Reader:
 
     @staticmethod
     def as_file(text, boot):
-        """A kernel or initramfs: a URL, or a path in the directory. Loaders differ in what they can fetch."""
+        """A kernel or initramfs: a URL, or a path in the directory. Loaders differ in the URLs that they can fetch."""
         if "://" not in text:
             return as_path(text)
         as_url(text)

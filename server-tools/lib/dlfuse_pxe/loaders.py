@@ -1,4 +1,4 @@
-"""What the boot loaders read: texts for pxelinux, iPXE and GRUB, one for each MAC address, and those that find them.
+"""The boot loaders' files: texts for pxelinux, iPXE and GRUB, one for each MAC address, and the texts that find these.
 
 How a machine gets its address without asking for it twice:
 
@@ -7,12 +7,12 @@ How a machine gets its address without asking for it twice:
                              [network]'s, if there is one only. pxelinux appends ip=ADDRESS:SERVER:GATEWAY:NETMASK and BOOTIF=01-MAC
                              (IPAPPEND 3), which initramfs-tools takes. dracut 059 does not: no autoconf field is DHCP to it,
                              and DHCP with an address an error; systemd's generator wants an interface. There the initramfs
-                             makes what we write for GRUB of the two, before anything reads them (dlfuse-ip.sh).
+                             turns the two into our words for GRUB, before anything reads them (dlfuse-ip.sh).
                              A name server and the host name it has of us, or not at all: where a URL has a name and the
                              [network] no name server, it asks again, and with interface, which pxelinux cannot say.
   ip = dhcp                  The initramfs asks.
 
-Which interface that is: dracut gets ifname=bootnet:MAC, a rule for udev, so that ip=…:bootnet:… is right whatever names the
+Which interface that is: dracut gets ifname=bootnet:MAC, a rule for udev, so that ip=…:bootnet:… is right under any names that the
 kernel and the policy of systemd would give. initramfs-tools finds the interface of BOOTIF= by its MAC address.
 """
 
@@ -23,7 +23,7 @@ from .inventory import COMMAND_LINE_BYTES, Faulty
 
 INTERFACE = "bootnet"
 RETRY_SECONDS = 10
-# What a loader says beside our words: file names, and with IPAPPEND 3 four addresses and a MAC address.
+# A loader's own words beside ours: file names, and with IPAPPEND 3 four addresses and a MAC address.
 LOADER_CHARACTERS = 64
 IPAPPEND_CHARACTERS = 96
 
@@ -62,14 +62,14 @@ def nameserver_words(machine):
 
 
 def inventory_words(machine, mac):
-    """Of a machine with an address of its own."""
+    """Words of a machine with an address of its own."""
     network = machine.network
     words = static_words(machine, mac, machine.address, network.gateway, network.subnet.netmask, machine.name)
     return words + nameserver_words(machine)
 
 
 def unappended_words(machine):
-    """What pxelinux does not say beside the address."""
+    """Words that pxelinux does not add beside the address."""
     return ([f"rd.dlfuse.hostname={machine.name}"] if machine.name else []) + nameserver_words(machine)
 
 
@@ -82,7 +82,7 @@ def is_address(host):
 
 
 def lacks_nameserver(machine):
-    """Whether a URL that the initramfs is given has a name, and nobody is said who knows it."""
+    """Whether a URL for the initramfs has a name, and no name server is given for it."""
     if nameserver_words(machine) or any(word.startswith("nameserver=") for word in machine.args):
         return False
     hosts = re.findall(r"https?://(?:[^/@]*@)?(\[[^]]*\]|[^/:?]*)", " ".join([machine.manifest, *machine.args]))
@@ -94,7 +94,7 @@ def asks_itself(machine):
 
 
 def command_line(machine, network_words, appended=0):
-    """All kernel arguments; appended is how many characters the loader may add of its own accord."""
+    """All kernel arguments; appended is the number of characters that the loader may add by itself."""
     words = [f"root=dlfuse:{machine.manifest}", *network_words, *machine.args]
     most = COMMAND_LINE_BYTES - LOADER_CHARACTERS - appended
     if len(" ".join(words)) >= most:
@@ -200,7 +200,7 @@ def grub_file(name):
 
 
 def grub_word(word):
-    """Variables stay alive; nothing else that an inventory lets through has a meaning between quotes."""
+    """Variables stay alive; no other text of an inventory has a meaning between quotes."""
     return f'"{word}"' if "$" in word else f"'{word}'"
 
 
@@ -259,7 +259,7 @@ def grub_main(has_default):
 
 
 def render(inventory):
-    """Path in the directory -> text, for everything that the inventory wants."""
+    """Path in the directory -> text, for every file that the inventory wants."""
     files = {}
     write = inventory.boot.write
     machines = [(machine, mac) for machine in inventory.machines for mac in machine.macs]

@@ -1,7 +1,7 @@
-"""An inventory of what people have: a pxelinux.cfg directory, with a file or symlink for each machine.
+"""Makes an inventory of an existing pxelinux.cfg directory, with a file or symlink for each machine.
 
-Files that boot the same make one image and one group. What cannot be taken over stays in the inventory as a comment, so that
-nobody loses it unseen: also the names that pxelinux asks for and an inventory does not know, by UUID, by address, or by the
+Files that boot the same make one image and one group. Settings that cannot be taken over stay in the inventory as a comment, so that
+the administrator sees them: also the names that pxelinux asks for and an inventory does not know, by UUID, by address, or by the
 address of other hardware than Ethernet.
 """
 
@@ -14,19 +14,19 @@ from .inventory import WORD, Reader, as_mac
 from .syslinux import entry_of
 
 MAC_FILE = re.compile(r"01((?:-[0-9a-fA-F]{2}){6})")
-# What else pxelinux asks for, and how a machine is chosen by it.
+# pxelinux's other file names, and how they choose a machine.
 OTHER_FILES = (
     (re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "a UUID"),
     (re.compile(r"[0-9a-fA-F]{2}(?:-[0-9a-fA-F]{2})+"), "a hardware address that is not Ethernet's"),
     (re.compile(r"[0-9A-F]{1,8}"), "an IP address"),
 )
-# What dlfuse-pxe writes itself, or what only a live image understands.
+# Arguments that dlfuse-pxe writes itself, or that only a live image understands.
 LEFT_OUT = re.compile(r"(root|netroot|initrd|ip|BOOTIF|BOOT_IMAGE|ifname|nameserver|rd\.neednet|rd\.live\.[a-z.]+|rootflags)(=.*)?$")
 
 
 @dataclass
 class Config:
-    """An entry, and who boots it."""
+    """An entry, and the machines that boot it."""
 
     kernel: str
     initrds: list
@@ -42,7 +42,7 @@ def other_way(name):
 
 
 def file_of(name):
-    """A kernel or initramfs as the inventory has it."""
+    """A kernel or initramfs in the inventory's form."""
     return Reader.as_file(name.lstrip("/"), None)
 
 
@@ -57,7 +57,7 @@ def collect(directory):
     configs = {}
     problems = []
     owners = {}
-    # pxelinux asks for names in lower case: of two files for one machine that one counts.
+    # pxelinux asks for names in lower case: of two files for one machine that name counts.
     for path in sorted(Path(directory).iterdir(), key=lambda path: (path.name != path.name.lower(), path.name)):
         mac = MAC_FILE.fullmatch(path.name)
         way = "" if mac else other_way(path.name)
@@ -109,7 +109,7 @@ def unused(name, taken):
 
 
 def quoted(text):
-    """As a TOML string; json's are that as well."""
+    """As a TOML string; JSON's strings are TOML's as well."""
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""The entry of a pxelinux configuration that starts when nobody touches the keyboard.
+"""The entry of a pxelinux configuration that starts without a key press.
 
 Three readers share the format, and each has a say in which entry that is:
 
@@ -25,7 +25,7 @@ NO_LINUX = re.compile(r"(?:.*/)?(?:memdisk|[^/]*\.(?:c32|0|com|cbt|bin|bs|bss|ef
 
 @dataclass
 class Entry:
-    """What a machine boots. problems: what could not be read on the way to it."""
+    """An entry that a machine boots. problems: the files that could not be read on the way to it."""
 
     kernel: str
     initrds: list
@@ -44,7 +44,7 @@ class Label:
 
 
 def read(path):
-    """The text of a file; ValueError where there is none to be had."""
+    """The text of a file; ValueError where it cannot be read."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
             status = os.fstat(file.fileno())
@@ -55,7 +55,7 @@ def read(path):
             data = file.read(FILE_BYTES)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    # pxelinux reads bytes: a comment in Latin-1 hurts nobody.
+    # pxelinux reads bytes: a comment in Latin-1 does no harm.
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -63,7 +63,7 @@ def read(path):
 
 
 class Configuration:
-    """All statements of a file and of those that it includes. root: the directory of pxelinux.0."""
+    """All statements of a file and of the files that it includes. root: the directory of pxelinux.0."""
 
     def __init__(self, root):
         self.root = root
@@ -114,7 +114,7 @@ class Configuration:
             self.menu_default = self.label.name
 
     def include(self, value):
-        """INCLUDE FILE [TAG]. One that pxelinux could not read either is left out by both."""
+        """INCLUDE FILE [TAG]. A file that pxelinux could not read either is left out by both."""
         name = value.split()[0] if value.split() else ""
         self.files += 1
         if self.files > FILES:
@@ -172,7 +172,7 @@ def entry_of(path, root):
     menu = (configuration.menu() or "").split()
     files = [name for name in menu[1:] if name != "~"]
     if files:
-        # No keyword of this file counts for a menu that reads others.
+        # No keyword of this file counts for a menu that reads other files.
         problems, configuration = configuration.problems, Configuration(root)
         configuration.problems = problems
         for name in files:

@@ -1,8 +1,8 @@
 """The files that dlfuse-pxe owns: which of them are to be written, replaced, removed or left alone, and doing it.
 
-A file is ours as long as the digest in its header line is that of the rest of it: one that somebody has edited, or that
-somebody else has written, is never touched. A list of what was written, .dlfuse-pxe in the directory, says where to look for
-what the inventory does not want any more; a name in that list gives no right to a file, only the file's own header does.
+A file is ours as long as the digest in its header line is that of the rest of it: a file that an administrator has edited, or
+that another program has written, is never touched. A list of the written files, .dlfuse-pxe in the directory, says where to look
+for files that the inventory no longer wants; a name in that list gives no right to a file, only the file's own header does.
 
 New contents are complete on the disk before the first of them gets its name. One process at a time writes a directory. A
 new content waits beside its place as .NAME.dlfuse-pxe: a run that is killed leaves those, and the next one uses the same names.
@@ -21,15 +21,15 @@ from pathlib import Path
 
 STATE = ".dlfuse-pxe"
 HEADER = re.compile(r"# dlfuse-pxe ([0-9a-f]{64}) .*\n")
-# What somebody else put in the place of one of our files may be anything, but is looked at only if it is about as large.
+# A foreign file in the place of one of ours may be anything, but is read only if it is about as large.
 READ_LIMIT = 16 << 20
 # Each fsync commits the journal: with 10,000 machines that took two minutes. Above this many files one syncfs does it, which
-# also waits for what other programs have written there.
+# also waits for other programs' writes to that file system.
 FSYNC_FILES = 64
 
 
 class Failed(Exception):
-    """Nothing was changed, or what was changed is said; the text is for the operator."""
+    """Nothing was changed, or the text lists the changes; it is for the operator."""
 
 
 def digest(text):
@@ -54,7 +54,7 @@ def is_sealed(text):
 
 @dataclass
 class Change:
-    """What happens to one file: write, remove, or keep; keep says why."""
+    """The action for one file: write, remove, or keep; keep says why."""
 
     action: str
     path: Path
@@ -118,7 +118,7 @@ class Tree:
             raise Failed(f"the directory {self.directory} is not there")
 
     def listed(self):
-        """What was written before."""
+        """The files that earlier runs have written."""
         try:
             lines = self.state.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -162,7 +162,7 @@ class Tree:
             wanted = (set(self.files) - kept) | (set(self.listed()) & kept)
             staged = self.stage([change for change in changes if change.action == "write"])
             try:
-                # Until all is done the list has both, so that an interrupted run leaves nothing that it does not name.
+                # Until everything is done the list has both, so that it names every file that an interrupted run leaves.
                 self.write_state(wanted | gone)
                 while staged:
                     change, name = staged[-1]
@@ -181,7 +181,8 @@ class Tree:
         return changes
 
     def stage(self, changes):
-        """Each new content in a file beside its place, as (change, name), in the order in which they are to be popped."""
+        """Writes each new content to a file beside its place, as (change, name), in the order in which they are to be
+        popped."""
         staged = []
         umask = os.umask(0o022)
         try:

@@ -14,10 +14,10 @@ from .run import Failure
 
 
 class Mistake(Failure):
-    """What the user wrote is wrong: status 2."""
+    """The user's input is wrong: status 2."""
 
 
-# Checks: each takes what TOML made of a value and returns what the program uses, or raises ValueError.
+# Checks: each takes TOML's form of a value and returns the program's, or raises ValueError.
 
 def text(pattern, example):
     def check(value):
@@ -190,15 +190,15 @@ DEFAULTS = {
     "kernel.initramfs": True,
 }
 
-# Debian's, where this machine has none.
+# Debian's stable release, where this machine has no Debian.
 STABLE = "trixie"
 
 PATHS = {"system.keyring", "system.tarball", "node.overlay", "node.hook", "kernel.dlfuse", "node.keys"}
 
 
 def default_release(distribution):
-    """This machine's, if it is of this distribution; for others than Debian there is no other default. As host_release of
-    lib/release.sh."""
+    """This machine's release, if it is of this distribution. For distributions other than Debian there is no other
+    default. The same as host_release of lib/release.sh."""
     try:
         host = platform.freedesktop_os_release()
     except OSError:
@@ -260,7 +260,7 @@ class Conf:
         return key in self._where
 
     def where(self, key, element=None):
-        """What a message about key begins with."""
+        """The beginning of a message about key."""
         if self._where.get(key) == self.file and self.file is not None:
             return f"{self.file}:{find_line(self._lines, split_key(key), element)}: {key}"
         return self._where.get(key, key)
@@ -379,7 +379,7 @@ class Conf:
 
 
 def shows(key):
-    """What should have been a hash may be a password: messages do not have it."""
+    """A value in place of a hash may be a password: messages leave it out."""
     return not key.endswith("password")
 
 
@@ -393,7 +393,7 @@ def toml_error(file, content, error):
 
 
 def parse_value(value):
-    """As TOML has it; what is no TOML is a text."""
+    """The value as TOML has it; text that is no TOML is a string."""
     try:
         import tomllib
         return tomllib.loads(f"value = {value}")["value"]

@@ -1,13 +1,13 @@
 #!/bin/sh
-# firstboot BASE: fetches BASE/HOSTNAME.sh and runs it. Where the image has trusted keys, only what one of them has
-# signed: BASE/HOSTNAME.sh.sums lies beside it (dlfuse-chunker sign --sums). A script that fails, or cannot be had,
-# is tried again by the next start of the unit.
+# firstboot BASE: fetches BASE/HOSTNAME.sh and runs it. Where the image has trusted keys, one of them must have
+# signed the script: BASE/HOSTNAME.sh.sums lies beside it (dlfuse-chunker sign --sums). After a failed script or
+# download, the next start of the unit tries again.
 set -eu
 
-# Tests have other places.
+# Tests use other places.
 keys=${DLFUSE_KEYS:-/etc/dlfuse/keys}
 state=${DLFUSE_FIRSTBOOT_STATE:-/var/lib/dlfuse}
-# A mirror that is away for a moment is waited for.
+# The download waits for a mirror that is away for a moment.
 options=timeout=${DLFUSE_FIRSTBOOT_TIMEOUT:-300}
 
 name=$(uname -n)
@@ -17,13 +17,13 @@ case $name in
     exit 1
     ;;
 esac
-# The directory says that there are keys: dlfuse refuses one that is empty.
+# The directory says that there are keys: dlfuse refuses an empty one.
 [ ! -d "$keys" ] || options=$options,keys=$keys
 
 umask 077
 mkdir -p "$state"
 dlfuse fetch -q -o "$options" "$1/$name.sh" "$state/firstboot.sh"
-# What the script makes is for others too, unless it says otherwise.
+# The script's files are for other users too, unless it says otherwise.
 umask 022
 echo "firstboot: running $1/$name.sh"
 sh "$state/firstboot.sh" || {

@@ -13,7 +13,7 @@ from .run import Failure, in_namespace, need, run, say
 
 FILES = {"ext4": "root.img", "squashfs": "root.squashfs", "erofs": "root.erofs", "xfs": "root.xfs"}
 
-# $1: the squashfs, $2: where to mount it; then a command, which has it mounted.
+# $1: the squashfs, $2: its mount point; then a command, which runs while it is mounted.
 WITH_LOOP = """
 mount -t squashfs -o loop,ro "$1" "$2"
 shift 2
@@ -32,7 +32,7 @@ umount "$dir"
 exit $status
 """
 
-# $1: the tree, $2: the image, $3: where to mount it. nouuid: an image of the same name may be mounted elsewhere.
+# $1: the tree, $2: the image, $3: its mount point. nouuid: an image of the same name may be mounted elsewhere.
 COPY_TO_XFS = """
 mount -t xfs -o loop,nouuid "$2" "$3"
 cp -a "$1/." "$3/"

@@ -1,5 +1,5 @@
 """The kernel and its initramfs: dracut runs in the tree, with the tree's own kernel and libraries, after the images
-are made: what comes into the tree for its sake is not in them."""
+are made: they lack the files that the tree gets for the initramfs."""
 
 import os
 import re
@@ -53,8 +53,8 @@ def dracut_modules(tree, conf):
         return conf["kernel.dracut_modules"]
     if tree.exists(f"/{programs.MODULE}"):
         return ["dlfuse"]
-    # dracut 059 would take systemd-networkd, which does not call its network root handlers there. Later ones do, and come
-    # without what network-legacy needs.
+    # dracut 059 would take systemd-networkd, which does not call its network root handlers there. Later versions do, and
+    # come without the DHCP client that network-legacy needs.
     return (["network-legacy"] if tree.exists("/usr/sbin/dhclient") else []) + ["livenet"]
 
 

@@ -1,5 +1,5 @@
 """Kernel modules. Debian's kernel has 400 MB of them, more than half of a server's root filesystem, and a node keeps
-all of that in memory: compressed they are a quarter. kmod, in the image and in its initramfs, unpacks what it loads."""
+all of that in memory: compressed they are a quarter. kmod, in the image and in its initramfs, unpacks the modules that it loads."""
 
 import os
 import shutil
@@ -24,8 +24,8 @@ def directory(tree):
 
 
 def compress(tree, conf, aside):
-    """Compresses the modules of every kernel that are not. Where an initramfs will be made, aside becomes a copy of all
-    as they were."""
+    """Compresses the uncompressed modules of every kernel. Where an initramfs will be made, aside becomes a copy of
+    all of them as they were."""
     place = directory(tree)
     if not conf["kernel.compress_modules"] or conf["image.format"] == ["none"] or not os.path.isdir(place):
         return
@@ -46,7 +46,8 @@ def compress(tree, conf, aside):
 
 
 def put_back(tree, aside):
-    """The modules as they were, if they are not: an initramfs is compressed as a whole, which makes less of them."""
+    """Restores the modules as they were, if they have changed: an initramfs is compressed as a whole, which makes it
+    smaller."""
     if os.path.isdir(aside):
         place = directory(tree)
         shutil.rmtree(place)
@@ -62,7 +63,7 @@ def reads_zstd(tree):
 
 
 def finish(tree, place):
-    """Labels that zstd does not copy, and links to what has another name now."""
+    """Copies labels, which zstd does not, and makes links to files under their new names."""
     for at, _, names in os.walk(place):
         for name in names:
             full = os.path.join(at, name)

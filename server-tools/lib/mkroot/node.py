@@ -1,5 +1,5 @@
-"""What makes a tree the root filesystem of many nodes: names, time, file systems, services, keys; and what must not
-be the same on two of them leaves the tree."""
+"""Makes a tree the root filesystem of many nodes: sets names, time, file systems, services, keys; and removes the files that
+must not be the same on two nodes."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ FORGOTTEN = (
     "/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/dbus/machine-id",
     "/var/cache/ldconfig/aux-cache", "/var/lib/systemd/timesync/clock", "/var/lib/private/systemd/timesync/clock",
     "/etc/fake-hwclock.data",
-    # By these systemd takes a machine for a container: without consoles, and without much else.
+    # These files make systemd take a machine for a container: without consoles, and without much else.
     "/.dockerenv", "/.dockerinit", "/run/.containerenv", "/run/systemd/container", "/run/host/container-manager",
 )
 
@@ -29,7 +29,7 @@ FSTAB = """\
 
 
 def apply(tree, conf):
-    """All that the configuration says of the node but its users; the overlay comes over this, services last."""
+    """Applies every setting of the node but its users; the overlay comes over this, services last."""
     for directory, mode in (("/proc", 0o555), ("/sys", 0o555), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)):
         tree.mkdir(directory, mode)
     set_hostname(tree, conf["node.hostname"])
@@ -78,7 +78,7 @@ def set_locale(tree, conf):
 
 
 def has_locale(tree, name):
-    """As a directory, or in locale-archive, whose names are in lower case and without dashes in the charset."""
+    """The locale as a directory, or in locale-archive, which has names in lower case and without dashes in the charset."""
     base, dot, charset = name.partition(".")
     short = base + dot + charset.lower().replace("-", "")
     if any(tree.exists(f"/usr/lib/locale/{one}") for one in (name, short)):
@@ -118,7 +118,7 @@ def install_keys(tree, conf):
 
 def add_unit(tree, name, base=""):
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
-        # systemd takes % and $ for its own.
+        # systemd gives % and $ a meaning of its own.
         content = file.read().replace("@BASE@", base.rstrip("/").replace("%", "%%").replace("$", "$$"))
     tree.write(f"{UNITS}/{name}", content)
     tree.symlink(f"/etc/systemd/system/multi-user.target.wants/{name}", f"{UNITS}/{name}")
@@ -144,7 +144,7 @@ def remove_paths(tree, conf):
 
 
 def copy_overlay(tree, conf):
-    """Owners, modes and attributes are kept, times are the epoch's: those of a checkout say nothing. A directory
+    """Owners, modes and attributes are kept, times are the epoch's: those of a checkout mean nothing. A directory
     that the tree has keeps owner and mode: a checkout's umask must not open /etc or close /tmp."""
     source = conf["node.overlay"]
     as_root = conf["node.overlay_owner"] == "root"
@@ -226,14 +226,14 @@ def run_hook(tree, conf):
 
 
 def forget(tree):
-    """What belongs to one machine, or to the build."""
+    """Removes the state of one machine, or of the build."""
     tree.write("/etc/machine-id", "", 0o444)
     if not os.path.islink(tree.resolve("/etc/resolv.conf", follow=False)):
         tree.write("/etc/resolv.conf", "")
     for path in FORGOTTEN:
         tree.remove(path)
     for path in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
-        # Where a container had its own mounted an export has an empty file, with the mode of a program.
+        # Where a container had mounted its own file, an export has an empty one, with the mode of a program.
         full = tree.resolve(path, follow=False)
         if os.path.isfile(full) and not os.path.islink(full):
             os.chmod(full, os.stat(full).st_mode & 0o666)
@@ -249,9 +249,9 @@ def forget(tree):
 
 
 def set_clock(tree):
-    """systemd sets a clock that is behind this file's time to it, before anything else runs. Others that would do so are
-    forgotten: they have another machine's time. A tree of 1970 says nothing: systemd sets a clock back that is 15 years later
-    than the file."""
+    """systemd sets a clock that is behind this file's time to it, before anything else runs. Other files for this are
+    removed: they have another machine's time. A tree of 1970 says nothing: systemd sets a clock back that is 15 years
+    later than the file."""
     if tree.exists("/usr/lib/systemd"):
         tree.remove("/usr/lib/clock-epoch")
     if tree.exists("/usr/lib/systemd") and tree.epoch >= EARLIEST_CLOCK:

@@ -10,8 +10,8 @@ from .run import Failure, need, run, run_inside
 PROGRAM = "usr/bin/dlfuse"
 MODULE = "usr/lib/dracut/modules.d/90dlfuse"
 PACKAGES = ("dlfuse", "dlfuse-dracut")
-# A tree does not say what it needs. No release of Debian or Ubuntu has other names for these: fuse3 and curl bring the libraries
-# whose packages are called differently in each.
+# A tree does not name its dependencies. Each release of Debian and Ubuntu has these names; fuse3 and curl bring the libraries,
+# the packages of which have a different name in each.
 LIBRARIES = ["fuse3", "curl", "liblz4-1", "libxxhash0", "libseccomp2"]
 
 
@@ -52,7 +52,7 @@ def dependencies(conf):
 
 
 def not_found(conf, failure):
-    """failure, of whatever installs packages; in words of its own where a dependency of these is not there."""
+    """failure of the package installer, with a text of its own where a dependency of these packages is missing."""
     match = re.search(r"Unable to locate package (\S+)$", str(failure))
     if not match or not has_packages(conf["kernel.dlfuse"]) or match[1] not in dependencies(conf):
         return failure
@@ -62,7 +62,7 @@ def not_found(conf, failure):
 
 
 def unpack(conf, work):
-    """Sets conf.programs, the tree that goes into the initramfs; None where the image has all."""
+    """Sets conf.programs, the tree that goes into the initramfs; None where the image has all programs."""
     place = conf["kernel.dlfuse"]
     if has_packages(place):
         conf.programs = os.path.join(work, "programs")
@@ -73,14 +73,14 @@ def unpack(conf, work):
 
 
 def check_image(tree, conf):
-    """dracut would leave out what dlfuse cannot do without, and say nothing."""
+    """dracut would leave out files that dlfuse cannot do without, and say nothing."""
     if not conf["kernel.initramfs"] and not conf["firstboot.base"]:
         return
     program = os.path.join(conf.programs, PROGRAM) if conf.programs else None
     if not program and not tree.exists(f"/{PROGRAM}"):
         return
     inside = "/tmp/hook" if program else f"/{PROGRAM}"
-    # The loader's words are about the first thing that it does not find.
+    # The loader's message names the first library that it does not find.
     printed = run_inside(tree.root, ["sh", "-c", '"$0" --version || echo "$0 fails"', inside], "sh fails", program).splitlines()
     if f"{inside} fails" in printed:
         reason = re.sub(rf"^{inside}: (error while loading shared libraries: )?", "", printed[0]).replace(inside, PROGRAM)

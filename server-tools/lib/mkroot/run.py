@@ -1,4 +1,4 @@
-"""Running other programs: quietly, with what they say kept for when they fail; on the host and inside the tree."""
+"""Running other programs: quietly, with their output kept for a failure; on the host and inside the tree."""
 
 import os
 import shutil
@@ -10,23 +10,24 @@ PROG = "dlfuse-mkroot"
 # In the environment of the run in a user namespace: the work directory.
 NAMESPACE = "DLFUSE_MKROOT_WORK"
 quiet = False
-# The directory in which everything is made, once there is one.
+# The directory in which everything is made, once it exists.
 work = None
-# Descriptors whose locks say that something is in use; programs that a run starts hold them too (scratch.py).
+# Descriptors with locks that mark files and directories as in use; programs that a run starts hold them too (scratch.py).
 locks = []
-# The signals that dlfuse-mkroot takes for the wish that it ends.
+# The signals that ask dlfuse-mkroot to end.
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-# For what a program has to put away when it is asked to end.
+# The time for a program's clean-up after it is asked to end.
 END_SECONDS = 30
 FULL_BYTES = 1 << 20
-# Some programs write pieces that are larger than what is left. An image of its own size may be full as well: then there is more.
+# Some programs write pieces that are larger than the space left. An image of its own size may be full as well: then there is
+# more.
 FULL_FOR_PIECES_BYTES = 64 << 20
-# What apt says about it is all there is to say.
+# apt's line about these is complete.
 CLEAR_ERRORS = ("E: Failed to fetch ", "E: Unable to locate package ")
 
 
 class Failure(Exception):
-    """One line for the user: what failed, and what to do. The program ends with status 1."""
+    """One line for the user: the failure, and the next step. The program ends with status 1."""
 
 
 class Crash(Failure):
@@ -56,7 +57,8 @@ def disk_is_full(printed):
 
 
 def end(child):
-    """Ends child's group. mmdebstrap has mounts on this machine, and takes them away when it is asked to end; killed, it could not."""
+    """Ends child's group. mmdebstrap has mounts on this machine, which it removes when it is asked to end; killed, it
+    could not."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)
@@ -69,12 +71,12 @@ def end(child):
 
 
 def run(argv, why, env=None):
-    """Runs argv; returns what it printed. Fails with the line why, and with what it printed: behind that, or above
-    it when it is more than a line."""
-    # A signal that ends this program comes before the child is there, or when it can be ended; not in between.
+    """Runs argv; returns its output. Fails with the line why, and with the output: one line of it comes behind why,
+    several come above it."""
+    # A signal that ends this program arrives before the child exists, or when it can be ended; not in between.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        # In a group of its own, so that what it started ends with it.
+        # In a group of its own, so that all its children end with it.
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  env=env, errors="replace", process_group=0, pass_fds=locks,
                                  preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
@@ -107,8 +109,8 @@ def run(argv, why, env=None):
     raise Failure(f"{why}: the lines above say why")
 
 
-# $1: the tree, $2: a program that goes along, as /tmp/hook. In a user namespace there is no new proc and sysfs to
-# be had: those of the host do. All mounts are in a namespace that ends with the program.
+# $1: the tree, $2: a program that goes along, as /tmp/hook. A user namespace cannot mount a new proc and sysfs: the host's are
+# used. All mounts are in a namespace that ends with the program.
 INSIDE = """
 mount --make-rprivate /
 mount -t proc proc "$1/proc" 2>/dev/null || mount --rbind /proc "$1/proc"

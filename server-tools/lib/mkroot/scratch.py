@@ -21,7 +21,7 @@ from .run import Failure, in_namespace, say
 
 # The first descriptor that is a lock.
 LOCKS_FROM = 100
-# What mkdtemp and mkstemp put behind a prefix.
+# The suffix that mkdtemp and mkstemp put behind a prefix.
 RANDOM_PART = "[a-z0-9_]{8}"
 
 
@@ -53,7 +53,7 @@ def make_file(target):
 
 
 def open_to_lock(path):
-    """NFS locks what is open for writing. Of directories that is not to be had."""
+    """Opens for writing, because NFS locks only such files. A directory cannot be opened so."""
     mode = os.lstat(path).st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
@@ -61,7 +61,7 @@ def open_to_lock(path):
 
 
 def hold(path):
-    """Locks path, where that can be."""
+    """Locks path, where that is possible."""
     opened = open_to_lock(path)
     # Out of the way: mmdebstrap tells a shell the number of one of its own, and dash knows only those below 10.
     descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, LOCKS_FROM)
@@ -76,7 +76,7 @@ def hold(path):
 
 @contextlib.contextmanager
 def locked(place):
-    """Gives whether it is."""
+    """Yields whether place is locked."""
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -90,7 +90,7 @@ def locked(place):
 
 
 def sweep(place, prefix):
-    """Removes what killed runs have left in place under such names."""
+    """Removes the files and directories that killed runs have left in place under such names."""
     for name in sorted(os.listdir(place)):
         path = os.path.join(place, name)
         if not re.fullmatch(re.escape(prefix) + RANDOM_PART, name) or not is_left(path):
@@ -101,7 +101,7 @@ def sweep(place, prefix):
 
 
 def is_left(path):
-    """A file or directory of this user, which no process holds. What cannot be locked may be in use."""
+    """A file or directory of this user, which no process holds. One that cannot be locked may be in use."""
     try:
         descriptor = open_to_lock(path)
     except OSError:
@@ -118,14 +118,14 @@ def is_left(path):
 
 
 def has_mounts(path):
-    """Of whatever file system: rm goes into a directory of this one that is mounted there."""
+    """Mounts of any file system count: rm enters a directory of its own file system that is mounted there."""
     below = os.path.realpath(path).replace("\\", "\\134").replace(" ", "\\040") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         return any(f"{line.split()[4]}/".startswith(below) for line in mounts)
 
 
 def remove(path):
-    """Whether it is gone. Not as root its files may be other users' of this one's namespace."""
+    """Removes path; returns whether it is gone. Not as root its files may be other users' of this one's namespace."""
     others = ["unshare", "--user", "--map-root-user", "--map-auto"] if os.getuid() != 0 and not in_namespace() else []
     subprocess.run([*others, "rm", "-rf", "--one-file-system", "--", path], check=False, stdin=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
 """Where the tree comes from: mmdebstrap, dnf, or a tarball. Every way goes through a tarball, which is kept where the
-configuration names one, with a note beside it (FILE.recipe) of what it was made from."""
+configuration names one, with a note of its inputs beside it (FILE.recipe)."""
 
 import os
 import shlex
@@ -9,12 +9,12 @@ import time
 from . import programs, scratch
 from .run import Crash, Failure, need, run, say
 
-# Without a configuration file: what a small server needs, and dracut and dlfuse at the time the initramfs is made.
+# Without a configuration file: the packages of a small server, and those for dracut and dlfuse when the initramfs is made.
 SERVER_PACKAGES = (
     "systemd,systemd-sysv,openssh-server,nginx-light,python3,rsyslog,cron,dbus,udev,kmod,procps,iproute2,"
     "linux-image-amd64,dracut,dracut-network,dracut-live,curl,zstd,ca-certificates").split(",")
 
-# With one: what starts a node, and what makes its initramfs. Packages that are nobody's name are the file's business.
+# With one: the packages to start a node and to make its initramfs. Packages under other names are the file's business.
 BASE_PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2"]
 BASE_PACKAGES_RPM = ["systemd", "systemd-udev", "kmod", "procps-ng", "iproute", "passwd"]
 DRACUT_PACKAGES = ["dracut", "dracut-network", "dracut-live", "zstd"]
@@ -36,7 +36,7 @@ def kernel_package(conf):
 
 
 def base_packages(conf):
-    """What comes with every image, unless system.base is false."""
+    """The packages of every image, unless system.base is false."""
     if not conf["system.base"]:
         return []
     if conf.file is None and conf["system.distribution"] == "debian":
@@ -54,7 +54,7 @@ def base_packages(conf):
 
 
 def wanted(conf):
-    """Packages and groups, each once, in the order in which they were asked for."""
+    """Packages and groups, each once, in the order of their first mention."""
     return list(dict.fromkeys(base_packages(conf) + (conf["system.packages"] or [])))
 
 
@@ -71,7 +71,7 @@ def debian_request(conf):
 
 
 def recipe(conf):
-    """What the tarball depends on. Lines for what is not the default come last, so that old notes stay valid."""
+    """The inputs of the tarball. Lines for settings other than the default come last, so that old notes stay valid."""
     variant, packages = debian_request(conf)
     lines = [conf["system.release"], "\n".join(conf["system.mirror"] or [""]), ",".join(packages)]
     if conf["system.distribution"] != "debian":
@@ -87,7 +87,7 @@ def recipe(conf):
 
 
 def fits(conf):
-    """The tarball is there and was made from the same; one that is the source itself always fits."""
+    """The tarball exists and was made from the same inputs; a tarball that is the source itself always fits."""
     tarball = conf["system.tarball"]
     if conf["system.distribution"] == "tarball":
         return True
@@ -101,7 +101,7 @@ def fits(conf):
 
 
 def check(conf):
-    """What can be known before anything is built."""
+    """Every check that is possible before anything is built."""
     kind = conf["system.distribution"]
     if kind != "tarball" and conf["system.release"] is None:
         raise conf.wrong("system.distribution", "needs system.release, which is not this machine's", kind)
@@ -136,7 +136,7 @@ def make_with_mmdebstrap(conf, work, target):
         argv.append(f"--setup-hook=upload {shlex.quote(pins)} {EXCLUDE_FILE}")
     new = scratch.make_file(target)
     try:
-        # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
+        # INITRD=No: the kernel package's hook would make an initramfs that no machine boots.
         env = {"SOURCE_DATE_EPOCH": str(int(time.time())), **os.environ, "INITRD": "No"}
         try:
             run([*argv, conf["system.release"], new, *(conf["system.mirror"] or [])],
@@ -183,17 +183,17 @@ def make_with_dnf(conf, work, target):
     run(["rm", "-rf", "--one-file-system", root], f"{root} cannot be removed")
 
 
-# A directory of these is a part of a root filesystem, and not what has one in it.
+# A directory of these names is a part of a root filesystem, not a directory that contains one.
 OF_A_ROOT = ("bin", "sbin", "usr", "etc", "lib")
 OF_ANY_ROOT = (*OF_A_ROOT, "boot", "dev", "home", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root", "run", "srv",
                "sys", "tmp", "var")
-# What containers' images are made of; docker export and podman export make a tree of one.
+# The parts of containers' images; docker export and podman export make a tree of one.
 IMAGE_FILES = ("manifest.json", "index.json", "oci-layout", "blobs", "repositories")
 
 
 def begins_with_root(tarball):
-    """Whether a member is, or is in, a directory of a root, so that none of the other first parts is a directory above one.
-    Members come in any order: all are looked at, until there is one."""
+    """Whether a member is, or is in, a directory of a root, so that none of the other first parts is a directory
+    above one. Members come in any order: all are checked, until there is one."""
     child = subprocess.Popen(["tar", "-tf", tarball], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, errors="surrogateescape")
     try:
@@ -218,7 +218,7 @@ def unpack(tarball, root):
     lift(tarball, root)
     if os.path.isdir(os.path.join(root, "dev")) and not os.path.islink(os.path.join(root, "dev")):
         run(["find", os.path.join(root, "dev"), "-mindepth", "1", "-delete"], f"{root}/dev cannot be emptied")
-    # What --exclude needs while mmdebstrap runs; not every variant has hooks at the end.
+    # A file that --exclude needs while mmdebstrap runs; not every variant has hooks at the end.
     if os.path.exists(root + EXCLUDE_FILE):
         os.unlink(root + EXCLUDE_FILE)
 
@@ -228,7 +228,7 @@ def is_root(directory):
 
 
 def lift(tarball, root):
-    """Where all of the tree is below one directory, as tar makes it of one, that directory is the tree."""
+    """Where all of the tree is below one directory, as in a tarball of that directory, this directory is the tree."""
     if is_root(root):
         return
     names = sorted(os.listdir(root))

@@ -14,15 +14,15 @@ LABEL = "security.selinux"
 
 
 class Tree:
-    """root: the directory. epoch: the time of everything that is new, for whoever makes it to set."""
+    """root: the directory. epoch: the time of every new file; the owner of the tree sets it."""
 
     def __init__(self, root):
         self.root = root
         self.epoch = None
 
     def newest(self, now):
-        """(time, file) of the newest file that is not of the future: when the tree was built; and (time, file) of the newest
-        one that is, or (0, ""). A file of 2037 would set the clock of every node to that year."""
+        """(time, file) of the newest file that is not of the future: when the tree was built; and (time, file) of the
+        newest file of the future, or (0, ""). A file of 2037 would set the clock of every node to that year."""
         built, future = (0, ""), (0, "")
         for directory, subdirectories, files in os.walk(self.root):
             for name in subdirectories + files:
@@ -35,7 +35,7 @@ class Tree:
         return built, future
 
     def resolve(self, path, follow=True):
-        """Where path lies on the host. follow: also when its last part is a link."""
+        """The place of path on the host. follow: also when its last part is a link."""
         todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
         here = []
         links = 0
@@ -69,7 +69,7 @@ class Tree:
             return []
 
     def write(self, path, content, mode=0o644, owner=(0, 0)):
-        """Makes or replaces a file; one that is there keeps owner, mode and label. A link is replaced."""
+        """Makes or replaces a file; an existing file keeps owner, mode and label. A link is replaced."""
         full = self.resolve(path, follow=False)
         self.mkdir(os.path.dirname(path))
         if os.path.lexists(full) and not stat.S_ISREG(os.lstat(full).st_mode):
@@ -81,7 +81,7 @@ class Tree:
             self._finish(full, mode, owner)
 
     def copy_in(self, source, path, mode=0o644, owner=(0, 0)):
-        """A file of the host."""
+        """Copies a file of the host."""
         self.mkdir(os.path.dirname(path))
         self.make_room(path)
         full = self.resolve(path, follow=False)
@@ -89,7 +89,7 @@ class Tree:
         self._finish(full, mode, owner)
 
     def mkdir(self, path, mode=0o755, owner=(0, 0)):
-        """Makes what is missing of path; what is there stays as it is."""
+        """Makes the missing directories of path; existing ones stay as they are."""
         full = self.resolve(path)
         if os.path.isdir(full):
             return
@@ -106,8 +106,8 @@ class Tree:
         self.label(full)
 
     def make_room(self, path):
-        """Removes what is replaced by something else than a directory: a file, a link, an empty directory. No directory
-        with files in it goes without a word."""
+        """Removes a file, a link or an empty directory, which something other than a directory replaces. Fails for a
+        directory with files in it."""
         full = self.resolve(path, follow=False)
         if os.path.isdir(full) and not os.path.islink(full) and os.listdir(full):
             raise Failure(f"{path} is a directory in the image, with files in it, and would be replaced; if that is meant, "
@@ -115,7 +115,7 @@ class Tree:
         self.remove(path)
 
     def remove(self, path):
-        """Removes a file, link or directory with all that is in it; nothing happens where there is none."""
+        """Removes a file, link or directory with its content; does nothing where there is none."""
         full = self.resolve(path, follow=False)
         if os.path.isdir(full) and not os.path.islink(full):
             shutil.rmtree(full)
@@ -144,7 +144,7 @@ class Tree:
 
     @staticmethod
     def label(full):
-        """The directory's label for what is new in it."""
+        """The label of the directory for a new entry in it."""
         try:
             label = os.getxattr(os.path.dirname(full), LABEL, follow_symlinks=False)
         except OSError:

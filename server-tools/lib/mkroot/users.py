@@ -7,7 +7,7 @@ import stat
 
 
 def apply(tree, conf):
-    """The users of the configuration, root's password and who may log in as root."""
+    """The users of the configuration, root's password and the keys for root's login."""
     for name, user in conf.users.items():
         add_user(tree, conf, name, user)
     if conf["root.password"] is not None:

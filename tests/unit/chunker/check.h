@@ -1,6 +1,6 @@
 /*
- * What every cmocka test of chunker/ includes: the headers in the order that cmocka wants, bytes
- * that look random but are the same every time, and a directory that goes away.
+ * Every cmocka test of chunker/ includes this: the headers in the order that cmocka requires,
+ * reproducible random bytes, and a temporary directory.
  */
 #ifndef DLFUSE_TESTS_CHUNKER_CHECK_H
 #define DLFUSE_TESTS_CHUNKER_CHECK_H
@@ -18,7 +18,7 @@
 
 #include "format/err.h"
 
-/* The call worked; otherwise shows what it said. */
+/* The call worked; otherwise shows its message. */
 #define assert_works(rc, err)                                                                      \
     do {                                                                                           \
         int rc_ = (int)(rc);                                                                       \

@@ -55,7 +55,7 @@ static void test_limits(void **state)
     free(data);
 }
 
-/* Data that gives no cut by itself ends at the maximum. */
+/* Data without a cut of its own is cut at the maximum. */
 static void test_forced(void **state)
 {
     uint8_t *data = malloc(DATA_BYTES);
@@ -122,7 +122,7 @@ static void test_tail_ends_chunk(void **state)
     free(data);
 }
 
-/* How many of the chunks of b, as content, are not in a. Both from the same cutter. */
+/* The number of chunks of b that do not occur in a. Both from the same cutter. */
 static size_t count_new(const struct cuts *a, const uint8_t *a_data, const struct cuts *b,
                         const uint8_t *b_data)
 {
@@ -166,7 +166,7 @@ static void test_shift(void **state)
     free(shifted);
 }
 
-/* Where the default cutters cut one known input: a change here re-sends everybody's images. */
+/* The cuts of the default cutters in one known input: a change here re-sends all images. */
 static void test_stable(void **state)
 {
     static const size_t expected[2][4] = {{102400, 151552, 180224, 204800},

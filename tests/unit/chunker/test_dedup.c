@@ -37,7 +37,8 @@ static void test_finds_all(void **state)
     free(dedup);
 }
 
-/* Equal hashes come back in the order in which they were added, across growing; not endlessly. */
+/* Equal hashes come back in the order in which they were added, also after growth; their number is
+ * limited. */
 static void test_order(void **state)
 {
     struct dedup *dedup = calloc(1, sizeof(*dedup));
@@ -74,7 +75,7 @@ static void test_empty(void **state)
     free(dedup);
 }
 
-/* Full: no error, no growth. */
+/* A full table: no error, no growth. */
 static void test_bound(void **state)
 {
     struct dedup *dedup = calloc(1, sizeof(*dedup));

@@ -1,4 +1,4 @@
-/* Superblock magics: which image is cut how. */
+/* Superblock magics, and the cut kind of each image. */
 #include "check.h"
 
 #include "chunker/filesystem.h"

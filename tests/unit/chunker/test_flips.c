@@ -1,7 +1,7 @@
 /*
- * verify finds every flipped bit. Of the golden store, all bits of all files of the small image
- * with a boot pack, one after the other; of the large one, in whose index are full pages, one bit
- * of every few bytes.
+ * verify finds every flipped bit. In the golden store, it flips all bits of all files of the small
+ * image with a boot pack, one after the other. The large image has full index pages: there it flips
+ * one bit of every few bytes.
  */
 #include "check.h"
 
@@ -26,7 +26,8 @@ static void report(void *context, const char *line)
     f->named += strstr(line, f->flipped) != NULL;
 }
 
-/* Copies what the manifest of name reaches; a pack is one whose digest is in the index. */
+/* Copies the objects that the manifest of name reaches. It finds packs by their digests in the
+ * index. */
 static void copy(struct fixture *f, const char *name)
 {
     char command[2048];
@@ -81,14 +82,15 @@ static void try_bit(struct fixture *f, int fd, uint64_t at, uint8_t whole, unsig
     assert_int_equal(io_pwrite(fd, &whole, 1, at), 0);
 }
 
-/* A sanitizer makes each audit many times slower: one bit of some bytes will do there. */
+/* A sanitizer makes each audit many times slower: one bit of some bytes suffices there. */
 #ifdef __SANITIZE_ADDRESS__
 #define SPARSE 17u
 #else
 #define SPARSE 1u
 #endif
 
-/* Flips in every step-th byte of a file: all bits for a step of 1, else one. Returns how many. */
+/* Flips in every step-th byte of a file: all bits for a step of 1, else one. Returns the number of
+ * flips. */
 static unsigned try_file(struct fixture *f, const char *kind, const char *name, unsigned step)
 {
     char path[512];

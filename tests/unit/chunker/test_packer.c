@@ -1,4 +1,4 @@
-/* The packer: where bytes go, when packs are closed, reading back in every state, failure. */
+/* The packer: places of bytes, closing of packs, reading back in every state, failure. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -108,7 +108,7 @@ static void test_nothing(void **state)
     packer_free(packer);
 }
 
-/* A pack of the same name that is damaged is replaced; one that is right stays as it is. */
+/* A damaged pack of the same name is replaced; an intact one stays as it is. */
 static void test_repairs(void **state)
 {
     struct fixture *f = *state;

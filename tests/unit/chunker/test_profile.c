@@ -1,4 +1,4 @@
-/* Profiles: chunks found by content and by place as a simple search finds them; merging. */
+/* Profiles: chunks are found by content and by place, as in a simple search; merging. */
 #include "check.h"
 
 #include <errno.h>
@@ -127,8 +127,8 @@ static void check_key(const struct fixture *f, const struct profile_map *map,
     assert_int_equal(key->hit_count, found);
 }
 
-/* Touches of contents that the image has, once or more, and of some that it has not; anywhere, also
- * behind its end; some twice. */
+/* Touches of contents that the image has once or more, and of some that it lacks. They lie
+ * anywhere, also behind the image's end; some occur twice. */
 static void make_touches(struct profile_touch *touches, uint64_t image_size, uint64_t seed)
 {
     for (uint32_t i = 0; i < TOUCHES; i++) {
@@ -167,7 +167,7 @@ static void test_map(void **state)
     }
 }
 
-/* A trace of the image's chunks themselves: every one is found where it is. */
+/* A trace of the image's own chunks: every one is found at its place. */
 static struct profile_trace trace_of(const struct fixture *f, struct profile_touch *touches,
                                      const uint32_t *numbers, size_t count, size_t boot_count)
 {

@@ -179,7 +179,7 @@ static void test_pipe(void **state)
     assert_same(&file, &pipe_chunks);
 }
 
-/* Every block that is not zero is in a chunk, no zero block is; chunks of a run touch. */
+/* Chunks cover every block that is not zero and no zero block; chunks of a run touch. */
 static void test_coverage(void **state)
 {
     static struct chunks chunks;

@@ -1,7 +1,7 @@
 /*
- * The store and the library: an image built twice, hash collisions, damage between versions.
- * A collision cannot be made with XXH3 at hand, so the index of a version is rewritten to lie about
- * the hash of a chunk: the library must compare bytes and not believe it.
+ * The store and the library: an image built twice, hash collisions, damage between versions. The
+ * test has no two contents with one XXH3, so it rewrites a version's index to lie about a chunk's
+ * hash: the library must compare bytes and not trust the hash.
  */
 #include "check.h"
 
@@ -46,7 +46,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Builds the image as it is in memory and publishes it as "image". */
+/* Builds the image in memory and publishes it as "image". */
 static struct build_result build(struct fixture *f, unsigned jobs)
 {
     struct build_options options = {.codec = DLF_CODEC_LZ4,
@@ -121,7 +121,7 @@ static void first_pack(struct fixture *f, char *path, size_t room)
     store_list_free(&packs);
 }
 
-/* One damaged chunk is stored anew, the others of its pack are used. */
+/* One damaged chunk is stored anew; the others of its pack are used. */
 static void test_damaged_chunk(void **state)
 {
     struct fixture *f = *state;
@@ -134,7 +134,7 @@ static void test_damaged_chunk(void **state)
     assert_int_equal(again.counts.packs, 2);
 }
 
-/* All of it is stored anew, under the same name. */
+/* The whole pack is stored anew, under the same name. */
 static void test_missing_pack(void **state)
 {
     struct fixture *f = *state;
@@ -148,7 +148,7 @@ static void test_missing_pack(void **state)
     assert_int_equal(faccessat(f->store.dir_fd, path, R_OK, 0), 0);
 }
 
-/* An index that says that a chunk has another content's hash, and is valid in itself. */
+/* An index that gives a chunk another content's hash, and is valid in itself. */
 static void test_lying_hash(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,4 @@
-/* Which versions a rule keeps. */
+/* The versions that a rule keeps. */
 #include "check.h"
 
 #include "chunker/versions.h"
@@ -75,7 +75,7 @@ static void test_same_serial(void **state)
     assert_string_equal(kept(&versions, &two), "a3 a3 a2");
 }
 
-/* What was in use in the last days, though it was published long before. */
+/* Versions in use in the last days stay, though they were published long before. */
 static void test_by_time(void **state)
 {
     struct versions versions = {0};
@@ -102,7 +102,8 @@ static void test_young(void **state)
     assert_string_equal(kept(&versions, &rule), "a3 a2");
 }
 
-/* Nobody said that an image without NAME.dlfuse may go; one that went back keeps both ends. */
+/* An image without NAME.dlfuse keeps its newest version. An image that went back keeps both its
+ * current and its newest version. */
 static void test_current(void **state)
 {
     struct versions versions = {0};

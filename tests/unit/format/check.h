@@ -1,5 +1,5 @@
 /*
- * What every cmocka test of format/ includes: the headers in the order that cmocka wants, and
+ * Every cmocka test of format/ includes this: the headers in the order that cmocka requires, and
  * checks that show the message on failure.
  */
 #ifndef DLFUSE_TESTS_FORMAT_CHECK_H
@@ -16,15 +16,15 @@
 
 #include "format/err.h"
 
-/* The call failed with this code and said this. Messages are part of the contract: people act on
- * them. */
+/* The call failed with this code and message. Messages are part of the contract: users act on them.
+ */
 #define assert_refused(rc, code, err, text)                                                        \
     do {                                                                                           \
         assert_int_equal((rc), -(code));                                                           \
         assert_string_equal((err).msg, (text));                                                    \
     } while (0)
 
-/* The call worked; otherwise shows what it said. */
+/* The call worked; otherwise shows its message. */
 #define assert_works(rc, err)                                                                      \
     do {                                                                                           \
         int rc_ = (rc);                                                                            \

@@ -1,7 +1,7 @@
 /*
  * The golden store: tests/unit/format/golden/ holds one small image as a store of version 1, byte
  * for byte. This file makes the same store in memory from a rule, so that both directions can be
- * compared: what is written must be those bytes, and those bytes must be read as this image.
+ * compared: the writer must give these bytes, and the reader must read them as this image.
  *
  * Its lz4 chunks are made by hand (one literal, one long match, five literals), so that no byte of
  * it depends on the version of liblz4.
@@ -36,7 +36,7 @@ struct golden {
     size_t manifest_size;
 };
 
-/* Makes all of it; exits when out of memory. */
+/* Makes the golden store; exits when out of memory. */
 struct golden *golden_make(void);
 void golden_free(struct golden *g);
 

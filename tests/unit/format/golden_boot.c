@@ -47,7 +47,7 @@ static uint32_t zstd_run(uint8_t *out, uint8_t byte, uint32_t length)
     return (uint32_t)(p - out);
 }
 
-/* The stored bytes of a chunk at out; sets what a record says of them. */
+/* Writes the stored bytes of a chunk to out, and sets its record's fields. */
 static void store(const struct golden_boot *g, unsigned i, uint8_t codec, uint8_t *out,
                   struct dlf_record *r)
 {

@@ -48,7 +48,7 @@ static void make(uint8_t out[TABLE])
     dlf_boot_table_write(&t, out);
 }
 
-/* From an exact allocation, so that a sanitizer sees one byte too many. */
+/* Parses from an exact allocation, so that a sanitizer sees one byte too many. */
 static int parse(const uint8_t *data, size_t size, struct dlf_boot_table *t, struct dlf_err *err)
 {
     uint8_t *exact = malloc(size ? size : 1);
@@ -250,7 +250,7 @@ static void sizes_are_limited_before_anything_is_read(void **state)
     struct dlf_boot_table t;
     struct dlf_err err;
     uint8_t none = 0;
-    /* No byte of it is touched: there is one only. */
+    /* No byte of the table is touched: only one exists. */
     assert_refused(dlf_boot_table_parse(&t, &none, (size_t)DLF_BOOT_TABLE_MAX + 1, HEAD, IMAGE,
                                         OBJECT, CHUNKS, &err),
                    EFBIG, err, "boot pack: a table of 4194305 bytes, the limit is 4194304");
@@ -280,7 +280,7 @@ static void a_table_without_chunks_is_read(void **state)
     assert_int_equal(t.table_size, SIZE);
     assert_int_equal(t.head_size, DLF_INDEX_FIXED_SIZE);
     dlf_boot_table_free(&t);
-    /* A byte behind the head that no record speaks of, and one that the head lacks. */
+    /* A byte behind the head that belongs to no record, and one that the head lacks. */
     for (uint64_t end = END - 1; end <= END + 1; end += 2) {
         dlf_put64(data + 32, end);
         assert_refused(

@@ -1,6 +1,6 @@
 /*
  * Chunk codecs: round trips, refusals by name, and stored bytes that lie about themselves. Compiled
- * a second time with a codec.c without zstd: what is tested depends on what the build says it has.
+ * a second time with a codec.c without zstd: the tested codecs are those of dlf_codec_available.
  */
 #include "check.h"
 
@@ -81,7 +81,7 @@ static void round_trips(void **state)
     }
 }
 
-/* What an encoder did before does not show in what it does: jobs come to workers in any order. */
+/* Earlier chunks of an encoder do not change later ones: jobs come to workers in any order. */
 static void encoders_have_no_memory(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void codecs_not_in_the_build_are_refused_by_name(void **state)
                    "chunk codec 2 (zstd) is not in this build of dlfuse");
 #endif
     assert_int_equal(out[0], 9);
-    /* Nobody has to ask for the words. */
+    /* err may be NULL. */
     assert_int_equal(dlf_decode(200, stored, 4, out, 4, NULL), -ENOTSUP);
 }
 

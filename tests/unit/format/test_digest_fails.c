@@ -1,4 +1,4 @@
-/* A libcrypto that makes no digest: nothing fits, and nobody writes such a digest down. */
+/* A libcrypto that makes no digest: nothing fits, and no such digest is written. */
 #include "check.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
-/* Error lines: codes are negative whatever is given, lines are cut, old lines can be in new ones.
- */
+/* Error lines: results are negative for any code, lines are cut, new lines can contain old ones. */
 #include "check.h"
 
 #include <errno.h>

@@ -97,7 +97,7 @@ static void read_page(const struct dlf_index_head *h, uint32_t page, const uint8
     }
 }
 
-/* The way of a node, from the manifest to the image, with nothing but the files. */
+/* Reads like a node, from the manifest to the image, with nothing but the files. */
 static void the_files_are_read_as_the_image(void **state)
 {
     (void)state;
@@ -176,7 +176,7 @@ static void a_manifest_with_mirrors_is_written_byte_for_byte(void **state)
     same_object("manifest", &digest, text, (size_t)n);
 }
 
-/* Decodes a record's stored bytes; those of a codec that the build does not have are compared. */
+/* Decodes a record's stored bytes; if the build lacks the codec, compares them. */
 static void same_content(const struct dlf_record *r, const uint8_t *stored, const uint8_t *image)
 {
     uint8_t content[512];
@@ -191,7 +191,7 @@ static void same_content(const struct dlf_record *r, const uint8_t *stored, cons
     assert_memory_equal(content, image + r->offset, r->length);
 }
 
-/* The boot pack alone gives its chunks, and the index says the same of them. */
+/* The boot pack alone gives its chunks, and the index agrees. */
 static void the_boot_pack_is_read(void **state)
 {
     (void)state;
@@ -233,7 +233,7 @@ static void the_boot_pack_is_read(void **state)
     free(boot);
 }
 
-/* What docs/FORMAT.md promises of every manifest that was read. */
+/* Checks the ranges that docs/FORMAT.md promises of every parsed manifest. */
 static void manifest_in_range(const struct dlf_manifest *m)
 {
     assert_true(dlf_name_valid(m->name));

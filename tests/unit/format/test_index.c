@@ -9,7 +9,7 @@
 #include "format/index.h"
 #include "golden.h"
 
-/* An index of two records in one page and one pack, small enough to think about. */
+/* An index of two records in one page and one pack, small enough to check by hand. */
 #define SMALL_HEAD (DLF_INDEX_FIXED_SIZE + DLF_INDEX_PAGE_ENTRY + DLF_INDEX_PACK_ENTRY)
 #define SMALL_PAGE (2 * DLF_RECORD_SIZE)
 #define SMALL_IMAGE 1000
@@ -283,7 +283,7 @@ static void pages_must_begin_in_order(void **state)
 static void head_sizes_are_limited(void **state)
 {
     (void)state;
-    /* 20 GiB in 64 KiB chunks, nothing of it compressible: what docs/FORMAT.md calculates. */
+    /* 20 GiB in 64 KiB chunks, nothing of it compressible: the example of docs/FORMAT.md. */
     assert_int_equal(dlf_index_head_size(1280, 2560), 153664);
     assert_int_equal(dlf_index_head_size(419428, 0), 16777184);
     assert_int_equal(dlf_index_head_size(419429, 0), 0);

@@ -1,4 +1,4 @@
-/* Keys: what openssl writes is read; anything else is refused by name. */
+/* Keys: those of openssl are read; anything else is refused by name. */
 #include "check.h"
 
 #include <errno.h>

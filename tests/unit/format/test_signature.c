@@ -1,4 +1,4 @@
-/* Signed texts: made, read, verified; and everything that must not pass for one. */
+/* Signed texts: made, read, verified; and forgeries, which are refused. */
 #include "check.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #define BODY "first line\nsecond line\n"
 #define SIGNED "golden-signed.dlfuse"
 
-/* A text that was signed by the RFC's keys with these bits set in by. */
+/* A text, signed by the RFC's keys that have their bits set in by. */
 struct text {
     size_t size;
     char bytes[8192];
@@ -128,7 +128,7 @@ static void a_stranger_is_refused_by_name(void **state)
                    "it is signed by key 21fe31dfa154a261, and trusted is only nobody");
 }
 
-/* A key's id is a hint: who takes it without the key gets nothing. */
+/* A key's id is a hint: it is worth nothing without the key. */
 static void a_borrowed_id_is_refused(void **state)
 {
     (void)state;
@@ -141,7 +141,7 @@ static void a_borrowed_id_is_refused(void **state)
                    "were signed");
 }
 
-/* Of the three that a text could be taken for: another body, another kind, more bytes. */
+/* A signature is not valid for another body, another kind of text, or more bytes. */
 static void a_signature_is_of_these_bytes_only(void **state)
 {
     (void)state;

@@ -13,7 +13,7 @@
 #define ONES "1111111111111111111111111111111111111111111111111111111111111111"
 #define TWOS "2222222222222222222222222222222222222222222222222222222222222222"
 
-/* The code; the first byte of the digest where it was found, else 7. */
+/* Returns the code; *first is the digest's first byte if the name was found, else 7. */
 static int find(const char *text, const char *name, uint8_t *first)
 {
     struct dlf_sha256 digest = {{7}};

@@ -1,6 +1,6 @@
 /*
- * The cache on a bench: an image made up from a seed, a memfd, and a scheduler that hands over what
- * the test says, when it says so. Beside it stands a model: which pages the file may have.
+ * The cache on a bench: an image made up from a seed, a memfd, and a scheduler that hands over
+ * chunks at the test's command. Beside it stands a model of the pages that the file may have.
  */
 #ifndef DLFUSE_TESTS_CACHE_BENCH_H
 #define DLFUSE_TESTS_CACHE_BENCH_H
@@ -11,13 +11,13 @@
 
 #include "fuse/cache.h"
 
-/* Lines that were logged; they are shown nowhere. */
+/* The number of logged lines; they are not shown. */
 extern atomic_uint cache_bench_lines;
 
 enum bench_shape {
     BENCH_BLOCKS, /* chunks and holes begin and end at 4096 bytes */
-    BENCH_BYTES,  /* chunks end anywhere, holes at 4096: what create --cut bytes makes */
-    BENCH_ODD,    /* chunks of a byte and more, holes too: what the format allows */
+    BENCH_BYTES,  /* chunks end anywhere, holes at 4096: as from create --cut bytes */
+    BENCH_ODD,    /* chunks of a byte and more, holes too: all that the format allows */
 };
 
 struct cache_bench {
@@ -37,16 +37,16 @@ struct cache_bench {
     pthread_mutex_t lock;
     struct dlf_fetch *queue; /* the scheduler's */
     unsigned queued;
-    atomic_bool more; /* what dlf_sched_expects_more says */
+    atomic_bool more; /* the result of dlf_sched_expects_more */
 
     atomic_uint settled;
     atomic_uint boot_failed;
-    atomic_uint wrong; /* bytes that a waiter or a read got */
+    atomic_uint wrong; /* times that a waiter or a read got wrong bytes */
     atomic_uint asked;
     atomic_uint waited; /* waiters called */
 };
 
-/* fake_kernel is set as it shall be before. The cache has the limit, and no index page yet. */
+/* Set fake_kernel before. The cache has the limit, and no index page yet. */
 void cache_bench_begin(struct cache_bench *b, enum bench_shape shape, uint32_t count, uint64_t seed,
                        uint64_t limit_bytes);
 
@@ -54,19 +54,19 @@ void cache_bench_begin(struct cache_bench *b, enum bench_shape shape, uint32_t c
  */
 void cache_bench_end(struct cache_bench *b);
 
-/* 0 to below - 1, of the seed. One thread. */
+/* A number from 0 to below - 1, from the seed. One thread. */
 uint32_t cache_bench_random(struct cache_bench *b, uint32_t below);
 
 void cache_bench_load_page(struct cache_bench *b, uint32_t page);
 void cache_bench_load_pages(struct cache_bench *b);
 void cache_bench_use_boot(struct cache_bench *b);
 
-/* Asks for a chunk as the image does: by what dlf_pages_at says of its offset. With the bytes,
- * which are checked. False when its index page is not there. Any thread. */
+/* Asks for a chunk as the image does: by the result of dlf_pages_at for its offset. Checks the
+ * bytes. False when its index page is not there. Any thread. */
 bool cache_bench_ask(struct cache_bench *b, uint32_t chunk);
 
 /* The scheduler hands over one of its fetches, the turn-th modulo their number. False when it has
- * none. rc is not 0: it fails. One thread. */
+ * none. With rc not 0 the fetch fails. One thread. */
 bool cache_bench_hand_over(struct cache_bench *b, uint32_t turn, int rc);
 
 /* Asks for the chunk and hands everything over. */

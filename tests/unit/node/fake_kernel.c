@@ -29,7 +29,7 @@ void fake_kernel_reset(void)
     k->punch_errno = ENOMEM;
 }
 
-/* Takes one of what is left. */
+/* Decrements *left, unless it is 0. */
 static bool take_one(atomic_uint *left)
 {
     unsigned n = *left;
@@ -48,7 +48,7 @@ ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t offset)
         return __real_pwrite64(fd, data, size, offset);
     if (k->write_part && k->write_part < size) {
         __real_pwrite64(fd, data, k->write_part, offset);
-        k->write_failures++; /* the next call, for the rest, is the one that fails */
+        k->write_failures++; /* the next call, for the rest, fails */
         unsigned part = k->write_part;
         k->write_part = 0;
         return part;

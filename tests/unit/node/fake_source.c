@@ -34,7 +34,7 @@ struct dlf_source {
     bool silent[FAKE_REQUESTS_MAX];
     unsigned cancelled;
 
-    /* The polling thread's own. */
+    /* Owned by the polling thread. */
     struct running {
         struct dlf_get *get;
         unsigned number; /* of the request */
@@ -165,7 +165,7 @@ int dlf_source_start(struct dlf_source *s, struct dlf_get *get, unsigned mirror)
 
 uint64_t dlf_source_sent_us(const struct dlf_source *s, const struct dlf_get *get)
 {
-    struct dlf_source *source = (struct dlf_source *)s; /* the lock is part of what is asked */
+    struct dlf_source *source = (struct dlf_source *)s; /* even a query takes the lock */
     uint64_t sent = 0;
     pthread_mutex_lock(&source->lock);
     for (unsigned i = 0; i < s->running_count; i++)
@@ -215,7 +215,7 @@ static bool bring_to_front_locked(struct dlf_source *s)
     return false;
 }
 
-/* Bytes [from, to) of the object in odd portions. False when the receiver has had enough. */
+/* Sends bytes [from, to) of the object in odd portions. False when the receiver refuses more. */
 static bool send(struct dlf_get *get, uint64_t from, uint64_t to, bool flip)
 {
     uint8_t portion[1000];
@@ -262,7 +262,7 @@ static void answer(struct dlf_get *get, enum fake_answer how)
     }
 }
 
-/* A drip: a range's first answer of the script may be that the whole object comes. */
+/* Starts a drip: by the script, the first answer to a range may be the whole object. */
 static void begin_drip_locked(struct dlf_source *s)
 {
     struct running *r = &s->running[0];
@@ -276,7 +276,7 @@ static void begin_drip_locked(struct dlf_source *s)
     s->answered[mirror]++;
 }
 
-/* Sends a little of the first request; it goes to the end of the line, or is done. */
+/* Sends a little of the first request, which then goes to the end of the queue or is done. */
 static void answer_a_little(struct dlf_source *s, uint64_t drip)
 {
     static const struct dlf_err ended = {"ended by the receiver"};
@@ -349,7 +349,7 @@ void dlf_source_mirror_stats(const struct dlf_source *s, unsigned index,
 
 void dlf_source_pace(const struct dlf_source *s, struct dlf_pace *pace)
 {
-    struct dlf_source *source = (struct dlf_source *)s; /* the lock is part of what is asked */
+    struct dlf_source *source = (struct dlf_source *)s; /* even a query takes the lock */
     pthread_mutex_lock(&source->lock);
     *pace = source->pace;
     pthread_mutex_unlock(&source->lock);

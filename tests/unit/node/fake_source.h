@@ -1,6 +1,6 @@
 /*
- * A source without a network, for the scheduler's tests: it keeps the requests that were made and
- * answers each as the test has scripted. Its object "pack/..." has byte i equal to fake_byte(i).
+ * A source without a network, for the scheduler's tests: it records the requests and answers each
+ * as the test has scripted. Its object "pack/..." has byte i equal to fake_byte(i).
  */
 #ifndef DLFUSE_TESTS_FAKE_SOURCE_H
 #define DLFUSE_TESTS_FAKE_SOURCE_H
@@ -26,36 +26,37 @@ struct fake_request {
 
 #define FAKE_REQUESTS_MAX 256
 
-/* Bytes of each object, where all of it is sent. */
+/* Bytes of each object that is sent whole. */
 #define FAKE_OBJECT_SIZE ((uint64_t)64 * 4096)
 
 /* held: no request is answered until it is false. */
 struct dlf_source *fake_source_new(unsigned mirrors);
 void fake_hold(struct dlf_source *source, bool held);
 
-/* Requests number first to last, counted from 0, get no answer until fake_speak; when they are
- * ended they are counted. */
+/* Requests number first to last, counted from 0, get no answer until fake_speak. fake_cancelled
+ * counts the cancelled ones. */
 void fake_silent(struct dlf_source *source, unsigned first, unsigned last);
 void fake_speak(struct dlf_source *source, unsigned number);
 unsigned fake_cancelled(struct dlf_source *source);
 
-/* From now on each poll sends so many bytes of one request; after so many polls it is held. */
+/* From now on each poll sends so many bytes of one request; after drops polls the source is held.
+ */
 void fake_drip(struct dlf_source *source, uint64_t bytes, unsigned drops);
 
-/* What the source says that it measured; at first that it does not know. */
+/* Sets the source's measurements; at first they are unknown. */
 void fake_pace(struct dlf_source *source, uint64_t rtt_us, uint64_t bytes_per_s);
 
-/* Questions go out so long after they were asked: it takes that to connect. */
+/* Sets the time to connect: each request goes out that much later. */
 void fake_connect_time(struct dlf_source *source, uint64_t us);
 
-/* And that answers take so long of late; fake_pace sets it to the round trip. */
+/* Sets the recent answer time; fake_pace sets it to the round trip. */
 void fake_answer_time(struct dlf_source *source, uint64_t answer_us);
 
 /* The answers of a mirror, in order; after the last of count, FAKE_OK. */
 void fake_script(struct dlf_source *source, unsigned mirror, const enum fake_answer *answers,
                  unsigned count);
 
-/* A copy of what was asked so far; returns how many. */
+/* Copies the requests so far; returns their number. */
 unsigned fake_requests(struct dlf_source *source, struct fake_request *out);
 
 uint8_t fake_byte(uint64_t offset);

@@ -1,4 +1,4 @@
-/* Everything but what piece_done writes belongs to the test's thread. */
+/* piece_done writes some fields; all others belong to the test's thread. */
 #include "scheduler_bench.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /*
  * The scheduler on a bench: pieces of one object, a source without a network (fake_source.h), and
- * what became of each piece.
+ * the result of each piece.
  */
 #ifndef DLFUSE_TESTS_SCHEDULER_BENCH_H
 #define DLFUSE_TESTS_SCHEDULER_BENCH_H
@@ -14,13 +14,13 @@
 
 #define PIECE 4096u
 
-/* Pieces of one test and what became of them. */
+/* Pieces of one test and their results. */
 struct piece {
     struct dlf_fetch fetch; /* first: callbacks get its address */
     struct bench *bench;
     int rc;
     bool done;
-    unsigned order; /* the how-manieth to be done */
+    unsigned order; /* its place, from 0, in the order of completion */
 };
 
 struct bench {
@@ -35,23 +35,23 @@ struct bench {
     unsigned request_count;
 };
 
-/* A piece's done: its bytes are compared with what they should be. */
+/* A piece's done callback: checks its bytes. */
 void piece_done(struct dlf_fetch *fetch, int rc, const uint8_t *bytes, const struct dlf_err *err);
 
 void bench_begin(struct bench *b, unsigned mirrors);
 
-/* Ends the scheduler; the requests that were made are in b then. Fails the test when a piece came
- * with wrong bytes. */
+/* Ends the scheduler; afterwards the requests are in b. Fails the test when a piece came with wrong
+ * bytes. */
 void bench_end(struct bench *b);
 
 /* Piece number i, at the i-th place of the object. */
 struct piece *prepare(struct bench *b, unsigned i, enum dlf_class class);
 struct piece *submit(struct bench *b, unsigned i, enum dlf_class class);
 
-/* Until count pieces are done; fails the test when that takes 20 s. */
+/* Waits until count pieces are done; fails the test after 20 s. */
 void wait_done(struct bench *b, unsigned count);
 
-/* Until the source was asked so often, all else being held. */
+/* Waits until the source has had count requests, while it is held. */
 void wait_requests(struct bench *b, unsigned count);
 
 #endif

@@ -1,4 +1,4 @@
-/* Heads of HTTP answers: what counts as the answer to a question. */
+/* Heads of HTTP responses: the test of whether one answers a request. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ static void take(struct dlf_answer *a, const char *line)
     dlf_answer_line(a, line, strlen(line));
 }
 
-/* What a 206 with this line comes to, for bytes 100-199. */
+/* The result of a 206 with this line, for bytes 100-199. */
 static int check_range(const char *line)
 {
     const struct dlf_question q = {.offset = 100, .length = 100};
@@ -95,7 +95,7 @@ static void test_statuses(void **state)
     assert_false(dlf_status_redirects(304) || dlf_status_redirects(300));
 }
 
-/* What an answer of a plain file comes to, from offset 100 on where it is a 206. */
+/* The result of a plain file's response; a 206 is from offset 100 on. */
 static int check_named(long status, const char *name, uint64_t offset, const char *lines[],
                        struct dlf_plain_file *file)
 {
@@ -135,7 +135,7 @@ static void test_plain_files(void **state)
     assert_int_equal(plain(200, 0, "Content-Length: 1000\r\n"), 0);
     assert_int_equal(plain(200, 100, "content-length:1000\r\n"), 0);
     assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/1000\r\n"), 0);
-    /* Nobody could tell when they are complete. */
+    /* There is no way to tell when they are complete. */
     assert_int_equal(plain(200, 0, ""), -EBADMSG);
     assert_int_equal(plain(200, 0, "Content-Length: -5\r\n"), -EBADMSG);
     assert_int_equal(plain(200, 0, "Content-Length: 1000, 1000\r\n"), -EBADMSG);
@@ -143,7 +143,7 @@ static void test_plain_files(void **state)
     assert_int_equal(plain(206, 100, "Content-Length: 900\r\n"), -EBADMSG);
     assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/*\r\n"), -EBADMSG);
     assert_int_equal(plain(206, 100, "Content-Range: bytes 100-999/1000x\r\n"), -EBADMSG);
-    /* Not the rest of it. */
+    /* Not the rest of the file. */
     assert_int_equal(plain(206, 100, "Content-Range: bytes 100-998/1000\r\n"), -EBADMSG);
     assert_int_equal(plain(206, 100, "Content-Range: bytes 99-999/1000\r\n"), -EBADMSG);
     assert_int_equal(plain(206, 100, "Content-Range: bytes 100-1999/1000\r\n"), -EBADMSG);
@@ -156,7 +156,7 @@ static void test_plain_files(void **state)
     assert_int_equal(plain(403, 0, "Content-Length: 1000\r\n"), -ENOENT);
 }
 
-/* The last chunk says that it is the last; a Content-Length beside chunks says nothing. */
+/* The last chunk marks the end; a Content-Length beside chunks is ignored. */
 static void test_chunked_files(void **state)
 {
     struct dlf_plain_file file;
@@ -177,7 +177,7 @@ static void test_chunked_files(void **state)
     assert_int_equal(file.size, 1000);
 }
 
-/* What a Content-Encoding comes to for a file of this name. */
+/* The result of a Content-Encoding for a file of this name. */
 static int coded(const char *name, const char *line)
 {
     struct dlf_plain_file file;
@@ -185,7 +185,7 @@ static int coded(const char *name, const char *line)
     return check_named(200, name, 0, lines, &file);
 }
 
-/* Servers call a file's own compression so; any other is not what lies there. */
+/* Servers name a file's own compression this way; with any other the body differs from the file. */
 static void test_coded_files(void **state)
 {
     const struct dlf_question q = {.length = 100};
@@ -210,7 +210,7 @@ static void test_coded_files(void **state)
     assert_int_equal(dlf_answer_check(&a, 206, &q, &position, &whole, &err), -EBADMSG);
 }
 
-/* What If-Range would send after these lines. */
+/* Checks the If-Range value after these lines. */
 static void check_validator(const char *etag, const char *modified, const char *expected)
 {
     struct dlf_plain_file file;

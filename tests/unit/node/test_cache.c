@@ -1,6 +1,6 @@
 /*
- * The cache's room: whatever is read, limited, dropped and refused, the file has no more memory
- * than it may, every chunk that is held is right and can go again, and a failure passes.
+ * The cache's room, through any reads, limits, drops and refusals: the file stays within its limit,
+ * every held chunk is right and can be evicted, and a failure passes.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -29,7 +29,7 @@ static struct dlf_cache_stats stats_of(const struct cache_bench *b)
     return stats;
 }
 
-/* The file has the pages of the present chunks, none more, and they are no more than the limit. */
+/* The file has exactly the pages of the present chunks, and they are within the limit. */
 static void check_room(const struct cache_bench *b)
 {
     struct dlf_cache_stats s = stats_of(b);
@@ -145,7 +145,7 @@ static void test_any_history_with_pages_of_64k(void **state)
 
 /* ---- one thing at a time ---- */
 
-/* A chunk finds its place while the limit has room for one: nothing stays that cannot go. */
+/* A chunk finds room while the limit allows one: every held chunk can be evicted. */
 static void test_every_chunk_is_kept(void **state)
 {
     (void)state;
@@ -166,7 +166,7 @@ static void test_every_chunk_is_kept(void **state)
     }
 }
 
-/* What a boot pack brought goes like everything else when the boot pack is dropped. */
+/* When the boot pack is dropped, its chunks can be evicted like all others. */
 static void test_chunks_of_a_dropped_boot_pack_go(void **state)
 {
     struct cache_bench b;
@@ -179,13 +179,13 @@ static void test_chunks_of_a_dropped_boot_pack_go(void **state)
         cache_bench_hand_over(&b, 0, 0);
     cache_bench_hand_over(&b, 0, -ENOENT);
     assert_int_equal(b.boot_failed, 1);
-    while (cache_bench_hand_over(&b, 0, 0)) /* these were on their way */
+    while (cache_bench_hand_over(&b, 0, 0)) /* these were being fetched */
         ;
     uint64_t held = stats_of(&b).held_bytes;
     assert_true(stats_of(&b).present_chunks > 100);
     assert_true(dlf_cache_set_limit(b.cache, held / 4));
     check_room(&b);
-    cache_bench_load_page(&b, 2); /* what came by the table is the same chunk by its page */
+    cache_bench_load_page(&b, 2); /* a chunk that came by the table is the same by its page */
     cache_bench_bring(&b, 2 * DLF_INDEX_PAGE_RECORDS + 7);
     assert_true(dlf_cache_set_limit(b.cache, 0));
     assert_int_equal(cache_bench_blocks(&b), 0);
@@ -194,7 +194,8 @@ static void test_chunks_of_a_dropped_boot_pack_go(void **state)
     cache_bench_end(&b);
 }
 
-/* The image takes more pages than its data say: it is not kept whole, the limit is. */
+/* The image takes more pages than its data suggest: the limit is kept, so the image is not kept
+ * whole. */
 static void test_pages_may_be_more_than_the_data(void **state)
 {
     struct cache_bench b;
@@ -225,7 +226,7 @@ static void test_pages_may_be_more_than_the_data(void **state)
     cache_bench_end(&b);
 }
 
-/* Data that end within the last page are held by a limit of as many bytes. */
+/* A limit of the data's size holds all data, also when they end within the last page. */
 static void test_a_limit_of_the_data_holds_all(void **state)
 {
     struct cache_bench b;
@@ -242,7 +243,7 @@ static void test_a_limit_of_the_data_holds_all(void **state)
     cache_bench_end(&b);
 }
 
-/* ---- what the kernel refuses ---- */
+/* ---- refusals of the kernel ---- */
 
 static void test_a_failed_write_passes(void **state)
 {
@@ -260,7 +261,7 @@ static void test_a_failed_write_passes(void **state)
         cache_bench_bring(&b, 100);
         assert_int_equal(fake_kernel.write_failures, 0);
         assert_false(dlf_cache_present(b.cache, 100));
-        check_room(&b); /* what was written of it is given back */
+        check_room(&b); /* the written part is given back */
         assert_false(dlf_cache_stuck(b.cache));
         assert_in_range(dlf_cache_rest_ms(b.cache), 1, 500);
         cache_bench_bring(&b, 101);
@@ -276,7 +277,7 @@ static void test_a_failed_write_passes(void **state)
     }
 }
 
-/* Memory that stays away is asked for less and less often, and never given up. */
+/* While memory is refused, the cache asks less and less often, but never stops. */
 static void test_failures_are_spread(void **state)
 {
     struct cache_bench b;

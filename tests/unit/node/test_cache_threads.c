@@ -87,7 +87,7 @@ static void *limiter(void *cookie)
     return NULL;
 }
 
-/* All the while memory is no more than the limit and a chunk for each thread. */
+/* Memory is never more than the limit plus a chunk for each thread. */
 static void watch(struct crowd *c)
 {
     uint64_t slack = (1 + dlf_workers_count()) * cache_bench_most(&c->b) + c->b.page_bytes;
@@ -119,7 +119,7 @@ static void crowd(enum bench_shape shape)
     c.over = true;
     for (unsigned i = 0; i < READERS + 2; i++)
         pthread_join(threads[i], NULL);
-    dlf_cache_stop(c.b.cache); /* nobody writes any more: not a page too many */
+    dlf_cache_stop(c.b.cache); /* all writers have stopped: not a page too many */
     struct dlf_cache_stats s;
     dlf_cache_set_limit(c.b.cache, c.b.data_size / 3);
     dlf_cache_stats(c.b.cache, &s);

@@ -1,4 +1,4 @@
-/* What may be said to a mount, and what is refused. */
+/* Commands to a mount: accepted and refused ones. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

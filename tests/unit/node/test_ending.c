@@ -1,4 +1,5 @@
-/* When a machine that goes down is stuck, and what is said to it. Nothing here ends a machine. */
+/* When a machine counts as stuck on its way down, and the commands that begin its end. Nothing here
+ * ends a machine. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@ static void test_init(void **state)
     assert_false(dlf_ending_init_waits("1 (init) S 0 1 1 0"));
     assert_true(dlf_ending_init_waits("1 (a) D b) D 0"));
     assert_false(dlf_ending_init_waits("1 (a) D b) S 0"));
-    /* Waits for its children then, which may be what waits for the root. */
+    /* It sleeps while it waits for its children, and one of these may wait for the root. */
     assert_true(dlf_ending_init_waits("1 (systemd-shutdow) S 0 1 1 0"));
     assert_false(dlf_ending_init_waits("12 (systemd-shutdow) S 0 1 1 0"));
     assert_false(dlf_ending_init_waits("1 (systemd-shutdow"));
@@ -53,17 +54,17 @@ static void test_not_stuck(void **state)
 {
     struct dlf_ending_watch watch = {.stuck = false};
     (void)state;
-    /* Something came. */
+    /* There was progress. */
     assert_false(due(&watch, 0, 1, 5, true));
     assert_false(due(&watch, 2900, 1, 6, true));
     assert_false(due(&watch, 5800, 1, 6, true));
     assert_true(due(&watch, 5900, 1, 6, true));
-    /* init does something else: what waits is its business. */
+    /* init does something else: it deals with the waiting processes itself. */
     assert_false(due(&watch, 6000, 1, 6, false));
     assert_false(due(&watch, 20000, 1, 6, false));
     assert_false(due(&watch, 21000, 1, 6, true));
     assert_false(due(&watch, 23900, 1, 6, true));
-    /* Nobody waits for us, whatever init waits for. */
+    /* No read waits for the image, so init waits for something else. */
     assert_false(due(&watch, 24000, 0, 6, true));
     assert_false(due(&watch, 90000, 0, 6, true));
     assert_false(due(&watch, 91000, 1, 6, true));

@@ -1,6 +1,6 @@
 /*
- * What is refused after hardening, and what still works. Each test hardens a child of its own:
- * there is no way back.
+ * Calls that are refused after hardening, and calls that still work. Each test hardens a child of
+ * its own: there is no way back.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -135,7 +135,7 @@ static void files_and_memory(void)
     EXPECT_REFUSED(memfd_create("a", 0));
 }
 
-/* Nothing that could not be executed before can be: not what was written, nor any file. */
+/* No memory becomes executable: neither written memory nor any file. */
 static void executable_memory(void)
 {
     int memory = memfd_create("image", MFD_CLOEXEC);
@@ -163,7 +163,7 @@ static void executable_memory(void)
     EXPECT(mprotect(data, 4096, PROT_READ | PROT_WRITE) == 0);
 }
 
-/* Before the filter; without it where the kernel has none. */
+/* The memory's protection before the filter, or without it on a kernel that has no filter. */
 static void memory_before_the_filter(void)
 {
     void *data = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

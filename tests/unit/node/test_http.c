@@ -1,4 +1,4 @@
-/* Files of certificates and header lines: what is taken, and what a refusal says. */
+/* Files of certificates and header lines: accepted ones, and the message of each refusal. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

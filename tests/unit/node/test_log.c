@@ -1,6 +1,6 @@
 /*
- * A log that nobody reads keeps nobody waiting, and says afterwards how much is missing. The log is
- * the state of a process: each test has a child of its own, whose stderr is a pipe.
+ * A log without a reader blocks no thread, and afterwards reports how many lines are missing. The
+ * log is the state of a process: each test has a child of its own, with a pipe as stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 #define LINES 1000
 #define THREADS 4
 
-/* What nothing of a log may take, on a busy machine; a blocked one takes for ever. */
+/* No log call may take longer, even on a busy machine; a blocked call takes for ever. */
 #define SOON_MS 5000
 
 #define EXPECT(condition)                                                                          \
@@ -60,7 +60,7 @@ static void in_child(void (*body)(int pipe_end))
     assert_int_equal(status, 0);
 }
 
-/* Until it takes nothing more. */
+/* Writes until stderr takes nothing more. */
 static void fill_stderr(void)
 {
     static const char dots[256] = {[0 ... 255] = '.'};
@@ -72,7 +72,7 @@ static void fill_stderr(void)
     EXPECT(fcntl(STDERR_FILENO, F_SETFL, flags) == 0);
 }
 
-/* What is in the pipe up to and with the first line that has end in it. */
+/* Reads the pipe up to and including the first line that contains end. */
 static char *read_until(int fd, const char *end)
 {
     static char text[1 << 20];
@@ -130,7 +130,7 @@ static void nobody_reads(int fd)
     dlf_log_close();
 }
 
-/* The end does not wait for it either, nor does a log that is opened anew. */
+/* Closing the log does not wait for a reader for long, nor does opening it anew. */
 static void nobody_reads_at_the_end(int fd)
 {
     (void)fd;
@@ -154,7 +154,7 @@ static void somebody_reads(int fd)
     dlf_log_start();
     dlf_debug("not this");
     dlf_warn("meanwhile");
-    dlf_log_open(DLF_LOG_STDERR, true); /* what came before is written by then */
+    dlf_log_open(DLF_LOG_STDERR, true); /* earlier lines are written by then */
     EXPECT(strcmp(read_until(fd, "meanwhile"), "dlfuse: before\ndlfuse: meanwhile\n") == 0);
     dlf_debug("this");
     dlf_log_close();
@@ -163,7 +163,7 @@ static void somebody_reads(int fd)
     EXPECT(strcmp(read_until(fd, "at last"), "dlfuse: at last\n") == 0);
 }
 
-/* A log daemon that has its socket and does not read it. */
+/* A log daemon that has a socket but does not read it. */
 static void syslog_hangs(int fd)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};

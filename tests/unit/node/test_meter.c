@@ -1,4 +1,4 @@
-/* The network's measure: what moves it, and what does not. */
+/* The network meter: events that change it, and events that do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,9 +18,9 @@ static void test_round_trip(void **state)
     dlf_meter_round_trip(&m, 20000);
     assert_int_equal(m.rtt_us, 20000);
     assert_int_equal(m.answer_us, 20000);
-    dlf_meter_round_trip(&m, 90000); /* a slow answer is not a longer way */
+    dlf_meter_round_trip(&m, 90000); /* a slow answer is not a longer round trip */
     assert_true(m.rtt_us > 20000 && m.rtt_us < 22000);
-    assert_true(m.answer_us > 30000); /* but it says that requests wait in line */
+    assert_true(m.answer_us > 30000); /* but it shows that requests wait in line */
     dlf_meter_round_trip(&m, 300);
     assert_int_equal(m.rtt_us, 300);
     for (unsigned i = 0; i < 100; i++) /* but one that stays slow is */
@@ -28,7 +28,7 @@ static void test_round_trip(void **state)
     assert_int_equal(m.rtt_us, 5000);
 }
 
-/* Bytes in portions, each so long after the one before, for so long. Returns the rate they had. */
+/* Feeds portions of bytes every every_us for for_us. Returns their rate. */
 static uint64_t flow(struct dlf_meter *m, size_t portion, uint64_t every_us, uint64_t for_us)
 {
     uint64_t begun = dlf_now_us();
@@ -37,7 +37,7 @@ static uint64_t flow(struct dlf_meter *m, size_t portion, uint64_t every_us, uin
     while (dlf_now_us() - begun < for_us) {
         while (dlf_now_us() < next)
             ;
-        next = dlf_now_us() + every_us; /* what was missed is not made up for */
+        next = dlf_now_us() + every_us; /* missed portions are not made up for */
         dlf_meter_bytes(m, portion);
         bytes += portion;
     }

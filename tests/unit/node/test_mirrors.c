@@ -1,4 +1,5 @@
-/* Which mirror is asked, and when one that failed is asked again: on a clock of the test's own. */
+/* The choice of a mirror, and the time when a failed one is asked again, on the test's own clock.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +22,7 @@ static void answer(struct dlf_mirrors *ms, unsigned i, uint64_t begun_ms, uint64
     dlf_mirrors_succeeded(ms, i, begun_ms);
 }
 
-/* How long mirror i is left alone from now on. */
+/* Milliseconds from now_ms until mirror i may be asked again. */
 static uint64_t wait_of(const struct dlf_mirrors *ms, unsigned i, uint64_t now_ms)
 {
     return ms->at[i].not_before_ms - now_ms;
@@ -90,7 +91,7 @@ static void test_failures_together_are_one(void **state)
     assert_int_equal(ms.at[0].failures, 8);
     assert_int_equal(ms.at[0].failures_in_a_row, 1);
     assert_in_range(wait_of(&ms, 0, 1100), 125, 250);
-    /* What had begun before says nothing about now. */
+    /* An answer to a request that began before the failure does not count. */
     assert_false(dlf_mirrors_answered(&ms, 0, 1050, 100));
     assert_int_equal(dlf_mirrors_down(&ms), 1);
 }
@@ -140,13 +141,13 @@ static void test_retry_after(void **state)
     assert_int_equal(ms.at[0].told_waits, 1);
     assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), 1);
     assert_int_equal(dlf_mirrors_probe(&ms, 20000), -1);
-    f.retry_after_ms = 3600000; /* an hour is not waited for */
+    f.retry_after_ms = 3600000; /* an hour is too long to wait */
     dlf_mirrors_failed(&ms, 1, &f);
     assert_in_range(wait_of(&ms, 1, 1001), 60000, 76000);
-    /* Both have said so: the first that may be asked again. */
+    /* Both asked for a wait: the first that may be asked again. */
     assert_int_equal(dlf_mirrors_choose(&ms, 0, 2000, &when), -1);
     assert_int_equal(when, ms.at[0].not_before_ms);
-    /* A plain failure that was under way is told of the wait by one that came later. */
+    /* After a plain failure, a second one that was under way with it still brings its wait. */
     ms = (struct dlf_mirrors){.count = 1};
     fail_at(&ms, 0, 1000, 1001);
     f = (struct dlf_attempt_failure){.begun_ms = 1000, .now_ms = 1002, .retry_after_ms = 5000};
@@ -163,7 +164,7 @@ static uint64_t silence(struct dlf_mirrors *ms, uint64_t now_ms)
     return atomic_load(&ms->at[0].not_before_ms) - now_ms;
 }
 
-/* A pause is short, mostly: a mirror that answers again has its place again soon. */
+/* Pauses are mostly short: a mirror that answers again gets its place back soon. */
 static void test_silences(void **state)
 {
     struct dlf_mirrors ms = {.count = 2};
@@ -181,7 +182,7 @@ static void test_silences(void **state)
     assert_in_range(silence(&ms, now + 10), 750, 1000);
 }
 
-/* Its requests of that time may hang for longer: they do not take it down again. */
+/* Requests from before may hang for longer: they do not take the mirror down again. */
 static void test_old_failures_of_one_that_is_up_again(void **state)
 {
     struct dlf_mirrors ms = {.count = 2};
@@ -207,17 +208,17 @@ static void test_too_slow(void **state)
     dlf_mirrors_failed(&ms, 0, &slow);
     assert_in_range(wait_of(&ms, 0, 5000), 22500, 30000);
     assert_int_equal(dlf_mirrors_choose(&ms, 0, 5000, &when), 1);
-    /* The other one goes as well: none of them can be left alone for so long. */
+    /* The other mirror fails too: then neither can rest for so long. */
     fail_at(&ms, 1, 5000, 6000);
     assert_in_range(wait_of(&ms, 0, 6000), 1, 500);
     assert_in_range(wait_of(&ms, 1, 6000), 1, 250);
-    /* What was asked for is kept to. */
+    /* A wait that the mirror asked for is kept. */
     struct dlf_attempt_failure told = {.begun_ms = 7000, .now_ms = 7000, .retry_after_ms = 20000};
     answer(&ms, 1, 6500, 1000);
     dlf_mirrors_failed(&ms, 0, &told);
     fail_at(&ms, 1, 7000, 7001);
     assert_true(wait_of(&ms, 0, 7000) >= 20000);
-    /* Alone, slow is as any other failure. */
+    /* With one mirror, slow counts as any other failure. */
     ms = (struct dlf_mirrors){.count = 1};
     dlf_mirrors_failed(&ms, 0, &slow);
     assert_in_range(wait_of(&ms, 0, 5000), 1, 250);
@@ -271,7 +272,7 @@ static void test_probes(void **state)
     assert_int_equal(dlf_mirrors_probe(&ms, 70000), 1);
 }
 
-/* A busy machine makes one answer late. A mirror that lost its place by that has it back in
+/* A busy machine makes one answer late. A mirror that lost its place that way gets it back in
  * seconds. */
 static void test_one_late_answer(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * A mount is taken out of the tree in each way that it may have come to its end, also under the
- * filter of system calls, and no other mount ever is. No server answers here: none is asked.
+ * A mount is taken out of the tree in each way that it can end, also under the filter of system
+ * calls. No other mount ever is. No server is needed here: none is asked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,7 @@ static void test_never_there(void **state)
     assert_int_equal(dlf_mountpoint_hide(&m), 0);
 }
 
-/* The connection is gone, and what is mounted next gets the device number that is free again. */
+/* The connection is gone, and the next mount gets its freed device number. */
 static void test_unmounted_by_others(void **state)
 {
     struct dlf_mountpoint m;
@@ -207,7 +207,7 @@ static void test_closed_terminal(void **state)
     close(fd);
 }
 
-/* A mount namespace of its own: what fails leaves nothing behind. */
+/* A mount namespace of its own: a failed test leaves nothing behind. */
 static int set_up(void **state)
 {
     (void)state;

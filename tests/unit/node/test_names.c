@@ -1,4 +1,4 @@
-/* Lines of nsswitch.conf, as distributions have them and as nobody should. */
+/* Lines of nsswitch.conf: those of distributions, and broken ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* The index in memory: what lies at an offset, from pages, from a boot pack's table, from neither.
- */
+/* The index in memory: the content at an offset, from pages, from a boot pack's table, from
+ * neither. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +96,7 @@ static void test_boot_table_serves_without_pages(void **state)
     assert_int_equal(spot.end, offset_of(2) + LENGTH);
     assert_int_equal(at(pages, offset_of(280)).chunk, 280);
 
-    /* 3 and 4 are neighbours: what is between them is a hole. 4 and 7 are not. */
+    /* 3 and 4 are neighbours: the gap between them is a hole. 4 and 7 are not. */
     spot = at(pages, offset_of(3) + LENGTH);
     assert_int_equal(spot.kind, DLF_SPOT_HOLE);
     assert_int_equal(spot.end, offset_of(4));
@@ -105,7 +105,8 @@ static void test_boot_table_serves_without_pages(void **state)
     assert_int_equal(at(pages, 0).kind, DLF_SPOT_UNKNOWN);
     assert_int_equal(at(pages, offset_of(280) + LENGTH).kind, DLF_SPOT_UNKNOWN);
 
-    /* Dropped: it serves no more, and says still where that lies which it has brought. */
+    /* A dropped boot pack serves no more chunks, but the places of the chunks that it brought stay
+     * known. */
     dlf_pages_drop_boot(pages);
     assert_int_equal(at(pages, offset_of(2)).kind, DLF_SPOT_UNKNOWN);
     assert_true(dlf_pages_record(pages, 280, &got));
@@ -176,7 +177,7 @@ static void test_unsound_tables_are_refused(void **state)
     dlf_pages_free(pages);
 }
 
-/* What the index head says of a chunk's length and of each page's place holds for the table too. */
+/* The index head's limits for a chunk's length and each page's place hold for the table too. */
 static void test_tables_beyond_the_index_head_are_refused(void **state)
 {
     struct dlf_record records[BOOTED];
@@ -188,7 +189,7 @@ static void test_tables_beyond_the_index_head_are_refused(void **state)
         uint64_t offset;
         uint32_t length;
     } const wrong[] = {
-        {7, offset_of(7), LENGTH + 1},                /* longer than what decoders have room for */
+        {7, offset_of(7), LENGTH + 1},                /* longer than the decoders' room */
         {7, page_1, LENGTH},                          /* a chunk of page 0, in page 1 */
         {7, page_1 - 1, 2},                           /* across */
         {280, page_1 - LENGTH, LENGTH},               /* a chunk of page 1, in page 0 */

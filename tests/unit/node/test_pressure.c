@@ -1,4 +1,4 @@
-/* How much the image may hold when memory is short, and the thread that tells it. */
+/* The limit of the image's memory when memory is short, and the thread that sets it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +95,7 @@ static void test_takes_it_again(void **state)
     /* All of it fits, and twice the spare is left. */
     assert_int_equal(ask(4096, 502, 500, 500, 2048, 746), 2048);
     assert_int_equal(ask(4096, 501, 500, 500, 2048, 746), 745);
-    /* A cache that is smaller than the image takes what it may. */
+    /* A cache smaller than the image grows to its own maximum. */
     assert_int_equal(ask(4096, 1000, 16, 16, 24, 746), 24);
     assert_int_equal(ask(4096, 1000, 24, 24, 24, 746), 24);
 }
@@ -146,7 +146,7 @@ static void test_thread(void **state)
     usleep(300000);
     assert_int_equal(calls, 0);
     set_available("MemTotal: 4194304 kB\nMemAvailable: 0131071 kB\n");
-    for (unsigned i = 0; calls < 3 && i < 1000; i++) /* a KiB a time, as nothing else changes */
+    for (unsigned i = 0; calls < 3 && i < 1000; i++) /* a KiB a time: nothing else changes */
         usleep(10000);
     assert_true(limit < 700 * MIB && limit > 699 * MIB);
     set_available("MemTotal: 4194304 kB\nMemAvailable: 4194304 kB\n");

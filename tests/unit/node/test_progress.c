@@ -1,4 +1,4 @@
-/* What is said of a boot, and when. */
+/* The messages about a boot, and their times. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static void test_wait(void **state)
     assert_string_equal(look(&b, 60000), "");
 }
 
-/* A short wait was never said to begin, so nobody needs to hear that it is over. */
+/* The start of a short wait was not reported, so its end is not either. */
 static void test_short_wait(void **state)
 {
     struct boot b = {.stats.waiting_reads = 1};

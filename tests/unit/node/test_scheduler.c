@@ -1,5 +1,5 @@
-/* The scheduler against a source without a network: what it asks for, in which order, what it does
- * when answers are wrong. */
+/* The scheduler against a source without a network: its requests, their order, and its handling of
+ * wrong answers. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -154,7 +154,7 @@ static void test_once_fails_when_all_mirrors_did(void **state)
     assert_int_equal(b.request_count, 2);
 }
 
-/* Resubmits itself whenever it is done: a fill that asks again for what has failed. */
+/* Resubmits the piece whenever it is done, like a fill that retries a failed piece. */
 static void resubmit(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
                      const struct dlf_err *err)
 {
@@ -176,13 +176,13 @@ static void test_a_stopped_scheduler_refuses(void **state)
     dlf_sched_stop(b.sched);
     struct piece *late = prepare(&b, 1, DLF_DEMAND);
     assert_int_equal(dlf_sched_submit(b.sched, &late->fetch), -ESHUTDOWN);
-    bench_end(&b); /* comes back, although the piece wants to go on for ever */
+    bench_end(&b); /* returns, although the piece resubmits itself for ever */
     assert_int_equal(p->rc, -ESHUTDOWN);
     assert_int_equal(b.done, 1);
     assert_false(late->done);
 }
 
-/* Asked for a piece after dlf_sched_retire: how a child process ends that does. */
+/* Submits a piece after dlf_sched_retire in a child process. Returns how the child ends. */
 static int child_that_asks(void)
 {
     int status = 0;
@@ -260,7 +260,7 @@ static void learn_whole(struct bench *b)
     wait_done(b, 1);
 }
 
-/* It may be a cache that did not have it then: what comes next is asked for by a range again. */
+/* It may be a cache that lacked the object: the next request is for a range again. */
 static void test_one_whole_object_is_no_habit(void **state)
 {
     struct bench b;
@@ -278,7 +278,7 @@ static void test_one_whole_object_is_no_habit(void **state)
     }
 }
 
-/* What is queued for an object comes in one pass of it, also what is asked for when it has begun.
+/* All queued pieces of an object come in one pass, even if they are submitted after it has begun.
  */
 static void test_whole_object_once(void **state)
 {
@@ -306,7 +306,7 @@ static void test_whole_object_once(void **state)
     assert_int_equal(b.pieces[60].order, 57);
 }
 
-/* All of it is coming: what its owner wants beside it. */
+/* The whole object is coming: the owner submits the other pieces that it wants. */
 static void want_more(struct dlf_fetch *fetch)
 {
     struct piece *p = (struct piece *)fetch;
@@ -331,7 +331,7 @@ static void test_whole_object_is_told_of(void **state)
     assert_int_equal(b.pieces[49].order, 29);
 }
 
-/* What the pass is beyond needs another one. */
+/* A piece that the pass has left behind needs another request. */
 static void test_whole_object_passed(void **state)
 {
     static const enum fake_answer whole[] = {FAKE_WHOLE};
@@ -395,7 +395,7 @@ static void test_shutdown_answers_everybody(void **state)
         assert_int_equal(b.pieces[2 * i].rc, -ESHUTDOWN);
 }
 
-/* ---- what the network asks for ---- */
+/* ---- the pace of the network ---- */
 
 static void test_far_networks_bridge_gaps(void **state)
 {
@@ -436,8 +436,8 @@ static void test_few_connections_nearby(void **state)
     bench_end(&b);
 }
 
-/* Eight pieces that share nothing, on a far network whose bandwidth nobody knows. Returns how many
- * requests there are at a time a round trip later. */
+/* Eight pieces that share nothing, on a far network of unknown bandwidth. Returns the number of
+ * parallel requests one round trip later. */
 static unsigned requests_after_growth(uint64_t answer_us)
 {
     struct bench b;

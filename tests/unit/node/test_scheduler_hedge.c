@@ -1,4 +1,4 @@
-/* Requests that stay silent: what somebody waits for is asked for again, and what comes first
+/* Requests that stay silent: a piece with a waiting reader is requested again, and the first answer
  * counts. */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 #include "fuse/util.h"
 
-/* More than it takes to know the usual. */
+/* More requests than it takes to know the usual answer time. */
 #define KNOWN 120u
 
 static void hedge_begin(struct bench *b, unsigned mirrors)
@@ -22,7 +22,7 @@ static void hedge_begin(struct bench *b, unsigned mirrors)
     dlf_sched_hedge(b->sched, true);
 }
 
-/* So many requests that are answered at once. */
+/* Makes KNOWN requests that are answered at once. */
 static void learn(struct bench *b)
 {
     for (unsigned i = 0; i < KNOWN; i++) {
@@ -32,7 +32,7 @@ static void learn(struct bench *b)
     b->done = 0;
 }
 
-/* One mirror, of which the usual is known; then so many requests stay silent. */
+/* One mirror with a known usual answer time, then as many unanswered requests as silent says. */
 static void silent_begin(struct bench *b, unsigned silent)
 {
     hedge_begin(b, 1);
@@ -53,7 +53,7 @@ static void nap_ms(unsigned ms)
     nanosleep(&pause, NULL);
 }
 
-/* The request that nobody needs any more is ended. */
+/* The request that is not needed any more is cancelled. */
 static void wait_cancelled(const struct bench *b)
 {
     uint64_t until = dlf_now_ms() + 20000;
@@ -94,11 +94,11 @@ static void test_what_is_usual_is_learnt(void **state)
     uint64_t took = dlf_now_ms() - begin;
     wait_done(&b, 1);
     assert_true(took >= 50);
-    assert_true(took < 900); /* not the second of the unknown */
+    assert_true(took < 900); /* not the second for an unknown answer time */
     bench_end(&b);
 }
 
-/* A new connection takes its time, far away and with TLS: no silence, up to a second. */
+/* A new connection takes time, far away and with TLS: up to a second that is no silence. */
 static void test_connecting_is_no_silence(void **state)
 {
     struct bench b;
@@ -202,7 +202,7 @@ static void test_only_what_somebody_waits_for(void **state)
     struct piece *p = submit(&b, 3, DLF_PREFETCH);
     nap_ms(300);
     assert_int_equal(fake_requests(b.source, b.requests), KNOWN + 1);
-    /* Now somebody does. */
+    /* Now a reader waits for it. */
     atomic_store(&p->fetch.class, DLF_DEMAND);
     dlf_sched_kick(b.sched);
     wait_done(&b, 1);
@@ -210,13 +210,13 @@ static void test_only_what_somebody_waits_for(void **state)
     bench_end(&b);
 }
 
-/* From within the scheduler's thread: they become one request. Somebody waits for the first ones.
- */
+/* Pieces that are submitted from the scheduler's thread, so that they become one request. Readers
+ * wait for the first ones. */
 struct together {
     struct bench b; /* first: pieces point to it */
     unsigned count;
     unsigned waited_for;
-    bool once;                      /* all but those */
+    bool once;                      /* all but the first ones */
     const enum fake_answer *others; /* of the second mirror; NULL: right */
     unsigned other_count;
 };
@@ -234,7 +234,7 @@ static void submit_all(struct dlf_fetch *fetch, int rc, const uint8_t *bytes,
     piece_done(fetch, rc, bytes, err);
 }
 
-/* One request for count pieces, which stays silent; until all of them are there by another. */
+/* One request for count pieces stays silent, until other requests have brought all of them. */
 static void silent_together(struct together *t, unsigned mirrors)
 {
     struct bench *b = &t->b;
@@ -255,13 +255,13 @@ static void silent_together(struct together *t, unsigned mirrors)
     assert_int_equal(b->requests[KNOWN + 1].length, (uint64_t)t->count * PIECE);
 }
 
-/* A reader of the first of many will want the others soon. */
+/* A reader of the first piece will want the others soon. */
 static void test_the_rest_of_a_silent_request_moves(void **state)
 {
     struct together t = {.count = 17, .waited_for = 1};
     (void)state;
     silent_together(&t, 1);
-    assert_int_equal(t.b.request_count, KNOWN + 3); /* with what is waited for */
+    assert_int_equal(t.b.request_count, KNOWN + 3); /* with the piece that a reader wants */
 }
 
 static void test_the_rest_moves_to_another_mirror(void **state)
@@ -273,7 +273,7 @@ static void test_the_rest_moves_to_another_mirror(void **state)
     assert_int_equal(t.b.requests[KNOWN + 2].mirror, 1);
 }
 
-/* A mirror that is silent has not failed: it may have what the other one lacks. */
+/* A silent mirror has not failed: it may have a piece that the other one lacks. */
 static void test_a_silent_mirror_has_not_failed(void **state)
 {
     static const enum fake_answer missing[] = {FAKE_MISSING, FAKE_MISSING};
@@ -285,7 +285,7 @@ static void test_a_silent_mirror_has_not_failed(void **state)
     assert_int_equal(t.b.requests[KNOWN + 3].mirror, 0);
 }
 
-/* More than are asked for twice at a time: the others move, too. */
+/* More pieces than may be requested twice at a time: the others move, too. */
 static void test_many_wait_for_one_request(void **state)
 {
     struct together t = {.count = 50, .waited_for = 50};
@@ -293,7 +293,7 @@ static void test_many_wait_for_one_request(void **state)
     silent_together(&t, 1);
 }
 
-/* Where all is slow, not all of it is asked for twice. */
+/* When everything is slow, not all of it is requested twice. */
 static void test_four_in_a_row(void **state)
 {
     struct bench b;
@@ -318,7 +318,7 @@ static void test_four_in_a_row(void **state)
     bench_end(&b);
 }
 
-/* Where another mirror is quick, each silence is helped. */
+/* When another mirror is quick, each silent request is hedged. */
 static void test_another_mirror_has_no_limit(void **state)
 {
     struct bench b;

@@ -17,9 +17,9 @@
 /* Piece 0 is the head: when it is there, the others are asked for. */
 struct stream {
     struct bench b; /* first: pieces point to it */
-    unsigned skip;  /* a piece that nobody wants, 0: all are wanted */
+    unsigned skip;  /* a piece that is not wanted; 0: all are wanted */
     bool two_steps; /* the head asks for piece 1 only, which asks for the others */
-    bool bad_step;  /* and which is not what it should be */
+    bool bad_step;  /* and its bytes are not as expected */
     bool boot_pack; /* all of its pieces are replaceable */
 };
 
@@ -151,7 +151,7 @@ static void test_demand_overtakes_a_stream(void **state)
     assert_true(last->order < STREAM_PIECES - 1);
 }
 
-/* Half a piece has come and then no byte more: its speed until then says nothing about that. */
+/* Half a piece has come and then the stream stalls: its speed until then does not matter. */
 static void test_demand_leaves_a_stream_that_stalls(void **state)
 {
     struct stream t = {0};
@@ -192,14 +192,14 @@ static void test_broken_stream_leaves_pieces(void **state)
     stream_begin(&t);
     wait_done(&t.b, STREAM_PIECES);
     bench_end(&t.b);
-    /* What had come stays; the rest is one range. */
+    /* Pieces that had come stay; the rest is one range. */
     assert_int_equal(t.b.request_count, 2);
     assert_int_equal(t.b.requests[1].offset, STREAM_PIECES / 2 * PIECE);
     for (unsigned i = 0; i < STREAM_PIECES; i++)
         assert_int_equal(t.b.pieces[i].rc, 0);
 }
 
-/* However long it has run by then: its bytes were coming until then. */
+/* A long time does not matter: its bytes were coming until then. */
 static void test_a_long_stream_that_breaks_leaves_pieces(void **state)
 {
     static const enum fake_answer broken[] = {FAKE_BROKEN};
@@ -221,7 +221,8 @@ static void test_a_long_stream_that_breaks_leaves_pieces(void **state)
         assert_int_equal(t.b.pieces[i].rc, 0);
 }
 
-/* Each attempt brings some of it and breaks: as long as it does, that is no reason to give up. */
+/* Each attempt brings some bytes and breaks: as long as bytes come, the scheduler does not give up.
+ */
 static void test_a_stream_may_break_often(void **state)
 {
     static const enum fake_answer broken[] = {FAKE_BROKEN, FAKE_BROKEN, FAKE_BROKEN, FAKE_BROKEN,

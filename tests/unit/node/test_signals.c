@@ -33,7 +33,8 @@ static void *sleep_for_ever(void *cookie)
     return NULL;
 }
 
-/* The C library installs what it keeps signals for when there are threads and one is cancelled. */
+/* The C library installs handlers for its own signals when there are threads and one is cancelled.
+ */
 static void use_threads(void)
 {
     pthread_t cancelled;
@@ -47,11 +48,11 @@ static void use_threads(void)
 
 struct process {
     pid_t pid;
-    int answers; /* one byte for each one asked */
+    int answers; /* one byte for each question */
     int questions;
 };
 
-/* Its main thread answers questions, so a process that only looks alive is noticed. */
+/* Its main thread answers questions, so the test notices a process that only looks alive. */
 static void start(struct process *p, bool threads)
 {
     int up[2];
@@ -143,7 +144,7 @@ static void fault_address(void)
     *(volatile int *)(uintptr_t)zero = 1;
 }
 
-/* A page of a file that ends before it, as of an image that somebody has cut. */
+/* A page behind the end of its file, as in an image that was truncated. */
 static void fault_bus(void)
 {
     int fd = memfd_create("short", MFD_CLOEXEC);

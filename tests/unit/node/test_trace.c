@@ -1,4 +1,4 @@
-/* The recorder: what it keeps, what its text says, what it costs. */
+/* The recorder: the events that it keeps, its text, its cost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +95,7 @@ static void test_text(void **state)
     dlf_pages_free(pages);
 }
 
-/* More chunks than the log takes: it stops, it does not grow or fail. */
+/* More chunks than the log takes: the recorder stops; it does not grow or fail. */
 static void test_full(void **state)
 {
     enum { MANY = 300000 };

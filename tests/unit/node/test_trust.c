@@ -1,4 +1,4 @@
-/* What a node takes for a manifest, and the directory of keys that it goes by. */
+/* The manifests that a node accepts, and its directory of trusted keys. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +84,7 @@ static void all_pem_files_are_keys(void **state)
     assert_int_equal(trust.keys.count, 2);
 }
 
-/* One bad file is no reason to go on with the good ones: nobody would notice. */
+/* With one bad file the node does not go on with the good ones: the bad file would go unnoticed. */
 static void a_bad_key_file_is_named(void **state)
 {
     char path[300];
@@ -114,7 +114,7 @@ static void a_directory_that_is_none_is_named(void **state)
                                  "file or directory");
 }
 
-/* A manifest of this name and serial, signed by the RFC's keys whose bits are set. */
+/* A manifest of this name and serial, signed by the RFC's keys with their bits set in by. */
 static size_t manifest(char *out, size_t room, const char *name, uint64_t serial, unsigned by)
 {
     struct dlf_manifest m = {.serial = serial, .index_size = 64, .index_head_size = 64};
@@ -182,7 +182,7 @@ static void with_keys_one_must_have_signed(void **state)
     assert_non_null(strstr(a.err.msg, "it is signed by key 21fe31dfa154a261, and trusted is only "
                                       "39f713d0a644253f"));
 
-    /* Keys that were asked for and never read: nobody is trusted. */
+    /* Keys that were asked for and never read: no key is trusted. */
     struct dlf_trust forgotten = {.keys_from = directory};
     assert_int_equal(take(&forgotten, "image", 1, 3, &a), -EKEYREJECTED);
 }
@@ -226,7 +226,7 @@ static void the_digest_is_of_the_whole_file(void **state)
     assert_int_equal(take(&trust, "image", 1, 3, &a), -EKEYREJECTED);
 }
 
-/* Nothing of a body is believed before its signature: not even what kind of text it is. */
+/* Nothing of a body is trusted before its signature, not even its kind of text. */
 static void what_is_no_manifest_is_first_of_all_not_signed(void **state)
 {
     static const char html[] = "<html>\n";

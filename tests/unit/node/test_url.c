@@ -1,4 +1,4 @@
-/* URLs of mirrors: parts, servers that are the same, and what may be shown. */
+/* URLs of mirrors: parts, equal servers, and the form for messages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

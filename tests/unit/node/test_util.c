@@ -71,8 +71,8 @@ static void test_backoff(void **state)
     for (unsigned round = 0; round < sizeof(most_ms) / sizeof(most_ms[0]); round++)
         for (unsigned i = 0; i < 100; i++)
             assert_in_range(dlf_backoff_ms(round), most_ms[round] / 2, most_ms[round]);
-    /* Random: nodes that failed together do not come back together. 100 of 2500 values are hardly
-     * ever fewer than 50 different ones. */
+    /* Waits are random, so that nodes that failed together do not come back together. 100 of 2500
+     * values hardly ever have fewer than 50 different ones. */
     uint64_t seen[100];
     unsigned different = 0;
     for (unsigned i = 0; i < 100; i++) {

@@ -40,7 +40,7 @@ static void test_one_of_a_hundred_is_beyond(void **state)
     assert_in_range(dlf_waits_p99(&w), 3000001, 3750000);
 }
 
-/* Of any spread: never below what sorting says, and at most a quarter above it. */
+/* For any spread: never below the result of sorting, and at most a quarter above it. */
 static void test_agrees_with_sorting(void **state)
 {
     static const uint64_t widths[] = {3, 7, 8, 100, 5000, 1000000, 4000000000};

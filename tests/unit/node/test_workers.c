@@ -62,7 +62,7 @@ static void test_each_once(void **state)
     assert_true(own < WORKS);
 }
 
-/* The line is short, and what is in it is finished at the end. */
+/* The queue is short, and all work in it is finished at the end. */
 static void test_line_is_bounded(void **state)
 {
     unsigned given = 0;
